@@ -1,0 +1,179 @@
+"""The types of single settings: what is written as text and kept as something better.
+
+Each `parse_` function turns text into a value that can no longer be wrong, or raises ValueError saying what
+is allowed. The types at the end carry their function in a Meta, where `steering.reading` finds it.
+"""
+
+import functools
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+import dns.exception
+import dns.name
+from msgspec import Meta
+
+from geodata.place import is_subdivision
+from geodata.regions import REGIONS, Regions
+from steering.problems import Key, did_you_mean
+from steering.reading import BAD, Document
+from steering.records import RECORDS, RecordError
+
+
+def parse_name(text: str) -> bytes:
+    """A DNS name, taken as absolute with or without its last dot: wire format in lower case."""
+    name = _owner(text)
+    if b"*" in name.labels:
+        raise ValueError("no wildcard can stand here")
+    return name.to_digestable()
+
+
+def parse_owner(text: str) -> bytes:
+    """A DNS name or a wildcard, with an asterisk as its first label (RFC 4592 section 2.1.1)."""
+    name = _owner(text)
+    if b"*" in name.labels[1:]:
+        raise ValueError("only the first label of a name can be an asterisk")
+    return name.to_digestable()
+
+
+def parse_record_type(text: str) -> int:
+    """The number of a record type that can be steered."""
+    if text not in RECORDS:
+        raise ValueError("not a record type that can be steered" + did_you_mean(text, RECORDS))
+    return RECORDS[text].type
+
+
+def parse_address(text: str) -> str:
+    """An IP address in canonical form."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("expected an IPv4 or IPv6 address; host names are not looked up") from None
+    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        raise ValueError("expected an address without a scope, and not an IPv4 address inside an IPv6 one")
+    return str(address)
+
+
+def parse_listen(text: str) -> str:
+    """An IP address and a port in canonical form."""
+    match = re.fullmatch(r"(?:\[(.*:.*)\]|([0-9.]+)):([0-9]{1,5})", text)
+    if match is None:
+        raise ValueError(f"expected {_LISTEN}")
+    if not 1 <= int(match[3]) <= 65535:
+        raise ValueError("expected a port from 1 to 65535")
+    if match[1]:
+        return f"[{parse_address(match[1])}]:{int(match[3])}"
+    return f"{parse_address(match[2])}:{int(match[3])}"
+
+
+def parse_network(text: str) -> str:
+    """A network in CIDR notation, in canonical form."""
+    try:
+        interface = ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValueError(f"expected {_NETWORK}") from None
+    if "/" not in text or interface.ip != interface.network.network_address:
+        raise ValueError(f'expected {_NETWORK}; did you mean "{interface.network}"?')
+    return str(interface.network)
+
+
+def parse_region(text: str) -> str:
+    """One of the 13 regions."""
+    if text not in REGIONS:
+        raise ValueError("no such region" + did_you_mean(text, REGIONS))
+    return text
+
+
+def parse_country(text: str) -> str:
+    """A country of ISO 3166-1, by its two capital letters."""
+    if text not in _countries():
+        meant = {"UK": "GB"}.get(text.upper(), text.upper())
+        hint = f'; did you mean "{meant}"?' if meant in _countries() else ""
+        raise ValueError(f'no such country; expected two capital letters of ISO 3166-1, like "FR"{hint}')
+    return text
+
+
+def parse_subdivision(text: str) -> str:
+    """A subdivision of ISO 3166-2; its country must exist, the rest is only checked for its form."""
+    if not is_subdivision(text):
+        raise ValueError('expected a subdivision of ISO 3166-2, like "US-CA"')
+    parse_country(text[:2])
+    return text
+
+
+def read_path(value: object, key: Key, document: Document) -> object:
+    """A path, absolute; a relative one starts at the directory of the settings file."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        document.note(key, f"expected {_PATH}")
+        return BAD
+    return str(document.directory / value)
+
+
+def read_records(value: object, key: Key, document: Document) -> object:
+    """Rdata by record type, from zone-file text: one text, or a list of them, for each type."""
+    if not isinstance(value, dict):
+        document.note(key, 'expected a table of record texts, like { MX = "10 mx1.example.com." }')
+        return BAD
+    noted = len(document.problems)
+    records: dict[int, tuple[bytes, ...]] = {}
+    for name, texts in value.items():
+        here = (*key, name)
+        if name not in RECORDS:
+            document.note(here, "not a record type that can be steered" + did_you_mean(name, RECORDS))
+            continue
+        kind = RECORDS[name]
+        listed = texts if isinstance(texts, list) else [texts]
+        if not listed or (kind.singular and len(listed) > 1):
+            document.note(here, f"expected one {name} record" + ("" if kind.singular else " or more"))
+        rdatas = []
+        for position, text in enumerate(listed):
+            place = (*here, position) if texts is listed else here
+            if not isinstance(text, str):
+                document.note(place, f"expected text of {name} records, like {kind.example}")
+                continue
+            try:
+                rdatas.append(kind.parse(text))
+            except RecordError as error:
+                document.note(place, str(error))
+        records[kind.type] = tuple(rdatas)
+    return records if len(document.problems) == noted else BAD
+
+
+def _owner(text: str) -> dns.name.Name:
+    if not text.isascii() or not text.isprintable() or " " in text or text in ("", "@"):
+        raise ValueError("expected a DNS name in ASCII (an international one in its xn-- form)")
+    try:
+        return dns.name.from_text(text)
+    except dns.exception.DNSException as error:
+        raise ValueError(f"not a DNS name: {error}") from None
+
+
+@functools.cache
+def _countries() -> frozenset[str]:
+    return frozenset(Regions.load().countries)
+
+
+def _text(parse: Callable[[str], object], description: str) -> Meta:
+    return Meta(extra={"parse": parse}, description=description)
+
+
+_LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
+_PATH = "the path of a file or directory"
+_NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
+
+Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z")]
+Weight = Annotated[float, Meta(ge=0, le=1)]
+Name = Annotated[bytes, _text(parse_name, "a DNS name")]
+Owner = Annotated[bytes, _text(parse_owner, "a DNS name or a wildcard")]
+RecordType = Annotated[int, _text(parse_record_type, "a record type: " + ", ".join(RECORDS))]
+Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
+Listen = Annotated[str, _text(parse_listen, _LISTEN)]
+Network = Annotated[str, _text(parse_network, _NETWORK)]
+Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
+Country = Annotated[str, _text(parse_country, "a country")]
+Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]
+FilePath = Annotated[str, Meta(extra={"read": read_path}, description=_PATH)]
+Records = Annotated[
+    dict[int, tuple[bytes, ...]], Meta(extra={"read": read_records}, description="a table of record texts")
+]

@@ -1,0 +1,375 @@
+"""Packets: bytes to `Query`, and `Answer` to bytes (RFC 1035, 6891, 7871).
+
+Rules of this file
+- Nothing here waits, reads a clock or looks anything up: bytes and small values in, bytes and small values out.
+- What the network sent is hostile: `parse_query_untrusted` raises `BadPacket` and nothing else. A `BadPacket`
+  carries the RCODE to answer with, or None for silence.
+- Every name that an answer refers to is written once. The question stands at offset 12, so `OWNER`, a pointer
+  to 12, is the owner of every record whose owner is the name asked for, and an `Answer` can be kept and sent
+  under any spelling of that name (the case of the question is preserved, RFC 4343).
+"""
+
+import struct
+from typing import Final
+
+A: Final = 1
+NS: Final = 2
+CNAME: Final = 5
+SOA: Final = 6
+MX: Final = 15
+TXT: Final = 16
+AAAA: Final = 28
+SRV: Final = 33
+DNAME: Final = 39
+OPT: Final = 41
+DS: Final = 43
+HTTPS: Final = 65
+ANY: Final = 255
+
+IN: Final = 1
+
+NOERROR: Final = 0
+FORMERR: Final = 1
+SERVFAIL: Final = 2
+NXDOMAIN: Final = 3
+NOTIMP: Final = 4
+REFUSED: Final = 5
+YXDOMAIN: Final = 6
+BADVERS: Final = 16
+
+HEADER_SIZE: Final = 12
+QUESTION_OFFSET: Final = HEADER_SIZE
+OWNER: Final = b"\xc0\x0c"
+POINTER_LIMIT: Final = 0x4000
+"""Offsets from here on cannot be pointed to (RFC 1035 4.1.4)."""
+
+UDP_PAYLOAD: Final = 1232
+"""What we say we take, and the most that we send over UDP (the DNS flag day 2020 value)."""
+PLAIN_UDP_SIZE: Final = 512
+TCP_SIZE: Final = 65535
+
+_ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"
+_ONE_QUESTION_AND_OPT: Final = b"\0\1\0\0\0\0\0\1"
+_OPT_START: Final = b"\0\0\x29"
+_OPT_AND_SIZE: Final = _OPT_START + struct.pack("!H", UDP_PAYLOAD)
+_CLIENT_SUBNET: Final = 8
+
+_unpack_opt = struct.Struct("!HBBHH").unpack_from
+_unpack_option = struct.Struct("!HH").unpack_from
+_unpack_record = struct.Struct("!HHIH").unpack_from
+_unpack_counts = struct.Struct("!HHHH").unpack_from
+_RECORD_FIXED: Final = 10
+"""Type, class, TTL and RDLENGTH: what stands between the owner of a record and its RDATA."""
+
+
+class BadPacket(Exception):
+    """A packet that is no query that we answer; `rcode` says what to answer, None means silence."""
+
+    def __init__(self, rcode: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.rcode = rcode
+
+
+class ClientSubnet:
+    """EDNS Client Subnet as asked (RFC 7871 section 6): the address is an integer of the family's full width."""
+
+    __slots__ = ("address", "option", "source", "version")
+
+    def __init__(self, version: int, source: int, address: int, option: bytes) -> None:
+        self.version = version
+        """4 or 6; 0 when the client gave no family."""
+        self.source = source
+        self.address = address
+        self.option = option
+        """The option's data as it came, to be echoed with our scope."""
+
+
+class Edns:
+    """The OPT record of a query (RFC 6891 section 6)."""
+
+    __slots__ = ("dnssec_ok", "size", "subnet", "version")
+
+    def __init__(self, size: int, version: int, dnssec_ok: bool, subnet: ClientSubnet | None) -> None:
+        self.size = size
+        self.version = version
+        self.dnssec_ok = dnssec_ok
+        self.subnet = subnet
+
+
+class Query:
+    """One question. `name` is lower case, `question` is the whole question section as it was spelt."""
+
+    __slots__ = ("edns", "id", "name", "question", "recursion_desired", "rrclass", "rrtype")
+
+    def __init__(
+        self,
+        id: bytes,
+        recursion_desired: int,
+        question: bytes,
+        name: bytes,
+        rrtype: int,
+        rrclass: int,
+        edns: Edns | None,
+    ) -> None:
+        self.id = id
+        self.recursion_desired = recursion_desired
+        self.question = question
+        self.name = name
+        self.rrtype = rrtype
+        self.rrclass = rrclass
+        self.edns = edns
+
+
+def parse_query_untrusted(packet: bytes) -> Query:
+    """Read a query of one question; raises BadPacket."""
+    if len(packet) < HEADER_SIZE:
+        raise BadPacket(None, "shorter than a header")
+    flags = packet[2]
+    if flags & 0x80:
+        raise BadPacket(None, "a response")
+    if flags & 0x78:
+        raise BadPacket(NOTIMP, "opcode not implemented")
+    counts = packet[4:12]
+    try:
+        position = QUESTION_OFFSET
+        while size := packet[position]:
+            if size > 63:
+                raise BadPacket(FORMERR, "a label that is too long, or a pointer, in the question")
+            position += size + 1
+        position += 1
+        rrtype = packet[position] << 8 | packet[position + 1]
+        rrclass = packet[position + 2] << 8 | packet[position + 3]
+    except IndexError:
+        raise BadPacket(FORMERR, "the question ends early") from None
+    if position > QUESTION_OFFSET + 255:
+        raise BadPacket(FORMERR, "a name over 255 octets")
+    end = position + 4
+    edns = None
+    if counts == _ONE_QUESTION_AND_OPT and packet[end : end + 3] == _OPT_START:
+        edns, end = _parse_opt_untrusted(packet, end + 3)
+    elif counts != _ONE_QUESTION:
+        edns, end = _parse_additional_untrusted(packet, end)
+    if end != len(packet):
+        raise BadPacket(FORMERR, "bytes after the message")
+    return Query(
+        packet[:2],
+        flags & 1,
+        packet[QUESTION_OFFSET : position + 4],
+        packet[QUESTION_OFFSET:position].lower(),
+        rrtype,
+        rrclass,
+        edns,
+    )
+
+
+def _parse_opt_untrusted(packet: bytes, position: int) -> tuple[Edns, int]:
+    """Read an OPT record from behind its type; the position returned is the one after it."""
+    try:
+        size, _, version, flags, length = _unpack_opt(packet, position)
+    except struct.error:
+        raise BadPacket(FORMERR, "the OPT record ends early") from None
+    position += 8
+    end = position + length
+    if end > len(packet):
+        raise BadPacket(FORMERR, "the OPT record ends early")
+    subnet = None
+    while position < end:
+        if end - position < 4:
+            raise BadPacket(FORMERR, "an EDNS option ends early")
+        code, length = _unpack_option(packet, position)
+        position += 4
+        if position + length > end:
+            raise BadPacket(FORMERR, "an EDNS option ends early")
+        if code == _CLIENT_SUBNET and version == 0:
+            subnet = _parse_subnet_untrusted(packet[position : position + length])
+        position += length
+    return Edns(size, version, flags & 0x8000 != 0, subnet), end
+
+
+def _parse_subnet_untrusted(option: bytes) -> ClientSubnet:
+    """RFC 7871 section 6 and 7.1.2: family, source, scope 0, and just the octets that the source covers."""
+    if len(option) < 4:
+        raise BadPacket(FORMERR, "a client subnet that ends early")
+    family, source, scope = option[0] << 8 | option[1], option[2], option[3]
+    octets = (source + 7) >> 3
+    if scope or len(option) != 4 + octets:
+        raise BadPacket(FORMERR, "a client subnet with a scope or of the wrong length")
+    if family == 1:
+        version, bits = 4, 32
+    elif family == 2:
+        version, bits = 6, 128
+    elif family == 0 and source == 0:
+        return ClientSubnet(0, 0, 0, option)
+    else:
+        raise BadPacket(FORMERR, "a client subnet of an unknown family")
+    if source > bits:
+        raise BadPacket(FORMERR, "a client subnet that is longer than an address")
+    address = int.from_bytes(option[4:], "big") << (bits - (octets << 3))
+    if address & ((1 << (bits - source)) - 1):
+        raise BadPacket(FORMERR, "a client subnet with bits behind its prefix")
+    return ClientSubnet(version, source, address, option)
+
+
+def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | None, int]:
+    """The rare rest: odd counts, or further records beside the OPT record."""
+    questions, answers, authorities, additionals = _unpack_counts(packet, 4)
+    if questions != 1 or answers or authorities:
+        raise BadPacket(FORMERR, "not exactly one question, or records where a query has none")
+    edns = None
+    for _ in range(additionals):
+        owner = position
+        position = skip_name_untrusted(packet, position)
+        try:
+            rrtype, _, _, length = _unpack_record(packet, position)
+        except struct.error:
+            raise BadPacket(FORMERR, "a record ends early") from None
+        if rrtype == OPT:
+            if edns is not None or packet[owner]:
+                raise BadPacket(FORMERR, "two OPT records, or one with an owner")
+            edns, position = _parse_opt_untrusted(packet, position + 2)
+        else:
+            position += _RECORD_FIXED + length
+    return edns, position
+
+
+def skip_name_untrusted(packet: bytes, position: int) -> int:
+    """The position behind the name at `position`, which may end in a pointer; raises BadPacket."""
+    try:
+        while size := packet[position]:
+            if size >= 0xC0:
+                return position + 2
+            if size > 63:
+                raise BadPacket(FORMERR, "an unknown kind of label")
+            position += size + 1
+    except IndexError:
+        raise BadPacket(FORMERR, "a name ends early") from None
+    return position + 1
+
+
+class Answer:
+    """What a question gets, apart from its identifier, its spelling and EDNS. Built once, sent often.
+
+    `body` holds the sections behind the question, with `counts` (answer, authority, additional) records. Its first
+    `essential` bytes must arrive: the rest, optional additional records, is left out when it does not fit
+    (RFC 2181 section 9), `essential_counts` then counts what is left.
+    """
+
+    __slots__ = ("_essential_heads", "_heads", "body", "essential", "extended_rcode")
+
+    def __init__(
+        self,
+        rcode: int,
+        authoritative: bool,
+        counts: tuple[int, int, int],
+        body: bytes,
+        essential: int,
+        essential_additional: int = 0,
+    ) -> None:
+        self.body = body
+        self.essential = essential
+        self.extended_rcode = rcode >> 4
+        self._heads = _render_heads(rcode, authoritative, counts)
+        self._essential_heads = _render_heads(rcode, authoritative, (*counts[:2], essential_additional))
+
+    def render(self, query: Query, size: int, scope: int) -> bytes:
+        """The reply as bytes, at most `size` of them; `scope` is the ECS scope prefix length (RFC 7871 7.2.1)."""
+        edns = query.edns
+        if edns is None:
+            opt, variant = b"", query.recursion_desired
+        else:
+            opt, variant = self._render_opt(edns, scope), query.recursion_desired | 2
+        reply = query.id + self._heads[variant] + query.question + self.body + opt
+        if len(reply) <= size:
+            return reply
+        body = self.body[: self.essential]
+        reply = query.id + self._essential_heads[variant] + query.question + body + opt
+        if len(reply) <= size:
+            return reply
+        head = bytearray(self._heads[variant])
+        head[0] |= 0x02
+        head[4:10] = (0, 0, 0, 0, 0, variant >> 1)
+        return query.id + bytes(head) + query.question + opt
+
+    def _render_opt(self, edns: Edns, scope: int) -> bytes:
+        subnet = edns.subnet
+        flags = b"\x80\0" if edns.dnssec_ok else b"\0\0"
+        if subnet is None:
+            return b"%b%c\0%b\0\0" % (_OPT_AND_SIZE, self.extended_rcode, flags)
+        option = subnet.option
+        length = len(option)
+        return b"%b%c\0%b\0%c\0\x08\0%c%b%c%b" % (
+            _OPT_AND_SIZE,
+            self.extended_rcode,
+            flags,
+            length + 4,
+            length,
+            option[:3],
+            scope,
+            option[4:],
+        )
+
+
+def _render_heads(rcode: int, authoritative: bool, counts: tuple[int, int, int]) -> tuple[bytes, ...]:
+    """Flags and counts for the four kinds of query: RD clear or set, then the same with an OPT record to come."""
+    answers, authorities, additionals = counts
+    return tuple(
+        struct.pack(
+            "!BBHHHH",
+            0x80 | (0x04 if authoritative else 0) | recursion_desired,
+            rcode & 15,
+            1,
+            answers,
+            authorities,
+            additionals + opt,
+        )
+        for opt in (0, 1)
+        for recursion_desired in (0, 1)
+    )
+
+
+def render_error(packet: bytes, rcode: int) -> bytes:
+    """The bare header that answers a packet whose question could not be read: the opcode and RD are kept."""
+    return packet[:2] + bytes((0x80 | packet[2] & 0x79, rcode & 15)) + bytes(8)
+
+
+def render_record(owner: bytes, rrtype: int, ttl: int, rdata: bytes) -> bytes:
+    """One record of class IN; `owner` is a name or a pointer."""
+    return owner + struct.pack("!HHIH", rrtype, IN, ttl, len(rdata)) + rdata
+
+
+def split_records(records: bytes) -> list[bytes]:
+    """The single records of rendered ones whose owners are pointers."""
+    parts = []
+    position = 0
+    while position < len(records):
+        end = position + 12 + (records[position + 10] << 8 | records[position + 11])
+        parts.append(records[position:end])
+        position = end
+    return parts
+
+
+def parent_name(name: bytes) -> bytes:
+    """The name without its first label; of the root, which has none, the empty bytes."""
+    return name[name[0] + 1 :] if name[0] else b""
+
+
+def split_labels(name: bytes) -> list[bytes]:
+    """The labels of a name, without the root's, first to last."""
+    labels = []
+    position = 0
+    while size := name[position]:
+        labels.append(name[position + 1 : position + 1 + size])
+        position += size + 1
+    return labels
+
+
+def name_to_text(name: bytes) -> str:
+    """The name as a zone file spells it (RFC 1035 5.1), with the dot at its end."""
+    return ".".join(map(_label_to_text, split_labels(name))) + "."
+
+
+def _label_to_text(label: bytes) -> str:
+    return "".join(
+        f"\\{octet:03d}" if octet < 0x21 or octet > 0x7E else f"\\{octet:c}" if octet in b'.;\\()@$"' else chr(octet)
+        for octet in label
+    )

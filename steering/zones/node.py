@@ -1,0 +1,111 @@
+"""One owner name of a zone as the store keeps it: its key and its value.
+
+The key puts names in canonical order (RFC 4034 section 6.1): labels from the apex downwards, each ended by a zero
+octet. So the key of a name begins with the key of each of its ancestors, and all that is below a name follows it at
+once. Octets 0 and 1 inside a label, which nobody uses, are escaped to keep that order.
+
+The value is a header of two octets, then one entry for each RRset:
+
+    +--------+--------+------------+-------------+-------------+------------------+---
+    |   cut  | flags  | type (2)   | records (2) | length (4)  | records          | ...
+    +--------+--------+------------+-------------+-------------+------------------+---
+
+`cut` is 0, or 1 + the number of labels below the apex of the topmost delegation or DNAME at or above this owner:
+a look-up that lands anywhere near a cut sees it without a walk. Records are ready to send, the owner of each a
+pointer to the question (`wire.OWNER`).
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from steering.wire import DNAME, NS, OWNER, render_record, split_labels
+
+CUT_IS_DNAME: Final = 1
+"""Flag: the cut is a DNAME (RFC 6672), not a delegation."""
+STEERED: Final = 2
+"""Flag: a load balancer answers some types of this owner."""
+
+RRset = tuple[int, int, bytes]
+"""Type, number of records, the records ready to send."""
+
+_ENTRY = struct.Struct("!HHI")
+_HEADER_SIZE: Final = 2
+
+
+def key_labels(name: bytes, apex: bytes) -> list[bytes]:
+    """The parts of the key of `name`, which is at or below `apex`: one for each label below it, the topmost first."""
+    labels = split_labels(name[: len(name) - len(apex)] + b"\0")
+    labels.reverse()
+    return [_escape(label) + b"\0" for label in labels]
+
+
+def _escape(label: bytes) -> bytes:
+    if b"\0" in label or b"\1" in label:
+        return label.replace(b"\1", b"\1\2").replace(b"\0", b"\1\1")
+    return label
+
+
+def name_of_key(key: bytes, apex: bytes) -> bytes:
+    """The owner name that `key` (without the zone's prefix) stands for."""
+    name = b""
+    for label in key.split(b"\0")[:-1]:
+        plain = label.replace(b"\1\1", b"\0").replace(b"\1\2", b"\1")
+        name = bytes((len(plain),)) + plain + name
+    return name + apex
+
+
+def pack_node(cut: int, flags: int, rrsets: Iterable[RRset]) -> bytes:
+    """The value that the store keeps; RRsets are sorted by type."""
+    parts = [bytes((cut, flags))]
+    for rrtype, count, records in sorted(rrsets):
+        parts += (_ENTRY.pack(rrtype, count, len(records)), records)
+    return b"".join(parts)
+
+
+def pack_rrset(rrtype: int, ttl: int, rdatas: Iterable[bytes]) -> RRset:
+    """An RRset whose owner is the name in the question; equal records are one (RFC 2181 section 5)."""
+    distinct = dict.fromkeys(rdatas)
+    return rrtype, len(distinct), b"".join([render_record(OWNER, rrtype, ttl, rdata) for rdata in distinct])
+
+
+def unpack_node(value: bytes) -> Iterator[RRset]:
+    """The RRsets of a value of the store, sorted by type."""
+    position = _HEADER_SIZE
+    while position < len(value):
+        rrtype, count, length = _ENTRY.unpack_from(value, position)
+        position += _ENTRY.size
+        yield rrtype, count, value[position : position + length]
+        position += length
+
+
+def find_rrset(value: bytes, rrtype: int) -> RRset | None:
+    """The RRset of that type at a node."""
+    position = _HEADER_SIZE
+    while position < len(value):
+        found, count, length = _ENTRY.unpack_from(value, position)
+        position += _ENTRY.size
+        if found >= rrtype:
+            return (found, count, value[position : position + length]) if found == rrtype else None
+        position += length
+    return None
+
+
+class CutTracker:
+    """Finds the cut of each owner while a zone goes by in canonical order."""
+
+    def __init__(self) -> None:
+        self._above: bytes | None = None
+        self._cut = 0
+        self._flags = 0
+
+    def visit(self, key: bytes, depth: int, types: Iterable[int]) -> tuple[int, int]:
+        """The cut and its flags for the owner at `key`, `depth` labels below the apex, that has those types."""
+        if self._above is not None and key.startswith(self._above):
+            return self._cut, self._flags
+        self._above = None
+        if (NS in types and depth) or DNAME in types:
+            self._above, self._cut = key, depth + 1
+            self._flags = CUT_IS_DNAME if DNAME in types and not (NS in types and depth) else 0
+            return self._cut, self._flags
+        return 0, 0

@@ -1,0 +1,407 @@
+"""The zone store: every zone in one LMDB environment that control writes and the workers read.
+
+Databases
+    nodes    generation (4 octets) + key of the owner (node.py) -> the owner's RRsets
+    zones    apex -> Zone: which generation is served, and what is asked of it often
+    stamps   apex -> what the zone was made from, so that an unchanged one is not loaded again
+    changes  running number (8 octets) -> apex that changed: how a reader keeps its table of zones without reading all
+    garbage  generation -> nothing: generations that no zone serves, being loaded or being deleted
+
+Rules
+- What a reader sees is one LMDB snapshot: a zone's generation and its nodes come from the same transaction, so an
+  answer is from the old zone or from the new one, never from both.
+- A new generation is written in batches while the old one is served; it becomes visible by one small commit. What a
+  crash leaves behind is in `garbage` and is deleted by the next writer. A small difference is one transaction.
+- The map is far larger than any store and costs only address space, so it never has to grow under a reader.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import lmdb
+import msgspec
+
+from steering.zones.node import CUT_IS_DNAME
+
+MAP_SIZE: Final = 1 << 40
+BATCH: Final = 50_000
+"""Nodes written or deleted by one transaction of a full load."""
+DIFFERENCE_LIMIT: Final = 100_000
+"""More changed nodes than this are a full load."""
+CHANGES_KEPT: Final = 10_000
+
+EXACT: Final = 0
+EMPTY: Final = 1
+WILDCARD: Final = 2
+MISSING: Final = 3
+CUT: Final = 4
+
+_GENERATION = struct.Struct("!I")
+_NUMBER = struct.Struct("!Q")
+
+
+class StoreError(Exception):
+    """The store cannot be opened or written; what it held is still there."""
+
+
+class Zone(msgspec.Struct, frozen=True, array_like=True):
+    """What is asked of a zone for many answers. Names are wire, lower case; TTLs are seconds."""
+
+    apex: bytes
+    generation: int
+    serial: int
+    soa: bytes
+    """RDATA of the SOA record."""
+    negative_ttl: int
+    """TTL of the SOA record in negative answers (RFC 2308 section 5)."""
+
+    @property
+    def prefix(self) -> bytes:
+        """What the key of each node of this generation begins with."""
+        return _GENERATION.pack(self.generation)
+
+
+class Found(NamedTuple):
+    """Where a look-up landed. `depth` counts labels below the apex.
+
+    EXACT: `value` is the node of the name. EMPTY: the name exists and has no records. WILDCARD: `value` is the
+    wildcard's node, `depth` that of the closest encloser. MISSING: `depth` is that of the closest encloser.
+    CUT: `value` is the node of a delegation or DNAME at `depth` that covers the name (for a delegation, also the
+    name itself).
+    """
+
+    kind: int
+    value: bytes
+    depth: int
+
+
+class Store:
+    """The environment, opened by each process for itself."""
+
+    def __init__(self, directory: Path, *, write: bool = False) -> None:
+        """`directory` is made if missing; raises StoreError."""
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.environment = lmdb.open(str(directory), map_size=MAP_SIZE, max_dbs=8, max_readers=512, readonly=False)
+            if write:
+                self.environment.reader_check()
+            self.nodes = self.environment.open_db(b"nodes")
+            self.zones = self.environment.open_db(b"zones")
+            self.stamps = self.environment.open_db(b"stamps")
+            self.changes = self.environment.open_db(b"changes")
+            self.garbage = self.environment.open_db(b"garbage")
+        except (lmdb.Error, OSError) as error:
+            raise StoreError(f"{directory}: {error}") from error
+
+    def close(self) -> None:
+        """Give the mapping back; no reader may be used afterwards."""
+        self.environment.close()
+
+
+class StoreReader:
+    """The table of zones, and look-ups in the snapshot of the transaction between `begin` and `end`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen_change = -1
+        self._seen_transaction = -1
+        self.zones: dict[bytes, Zone] = {}
+        """Every zone of the snapshot by its apex."""
+        self.begin()
+        self.end()
+
+    def begin(self) -> bool:
+        """Take the newest snapshot; true if zones changed since the last one."""
+        self._transaction = self._store.environment.begin()
+        self._cursor = self._transaction.cursor(self._store.nodes)
+        current = self._transaction.id()
+        if current == self._seen_transaction:
+            return False
+        self._seen_transaction = current
+        return self._follow_changes()
+
+    def end(self) -> None:
+        """Give the snapshot back: one that is kept stops the writer from reusing space."""
+        self._transaction.abort()
+
+    def _follow_changes(self) -> bool:
+        transaction = self._transaction
+        cursor = transaction.cursor(self._store.changes)
+        newest = _NUMBER.unpack(cursor.key())[0] if cursor.last() else 0
+        if newest == self._seen_change:
+            return False
+        if self._seen_change >= 0 and cursor.set_key(_NUMBER.pack(self._seen_change + 1)):
+            changed = {bytes(apex) for apex in cursor.iternext(keys=False)}
+            self.zones = self.zones.copy()
+            for apex in changed:
+                value = transaction.get(apex, db=self._store.zones)
+                if value is None:
+                    self.zones.pop(apex, None)
+                else:
+                    self.zones[apex] = _decode_zone(value)
+        else:
+            self.zones = {
+                bytes(apex): _decode_zone(value) for apex, value in transaction.cursor(self._store.zones).iternext()
+            }
+        self._seen_change = newest
+        return True
+
+    def find_zone(self, name: bytes) -> Zone | None:
+        """The closest zone at or above `name`."""
+        zones = self.zones
+        while True:
+            zone = zones.get(name)
+            if zone is not None:
+                return zone
+            if len(name) <= 1:
+                return None
+            name = name[name[0] + 1 :]
+
+    def find(self, zone: Zone, labels: list[bytes]) -> Found:
+        """Look the owner with these key labels (`node.key_labels`) up: one seek, two if it does not exist."""
+        prefix = zone.prefix
+        key = prefix + b"".join(labels)
+        depth = len(labels)
+        cursor = self._cursor
+        encloser, cut = -1, 0
+        if cursor.set_range(key):
+            neighbour, value = cursor.item()
+            if neighbour == key:
+                cut = value[0]
+                if not cut or (cut == depth + 1 and value[1] & CUT_IS_DNAME):
+                    return Found(EXACT, value, depth)
+                return self._cut(prefix, labels, cut - 1)
+            encloser, cut = _shared_depth(neighbour, len(prefix), labels, prefix), value[0]
+            if encloser == depth:
+                return self._cut(prefix, labels, cut - 1) if 0 < cut <= depth + 1 else Found(EMPTY, b"", depth)
+            before = cursor.prev()
+        else:
+            before = cursor.last()
+        if before:
+            neighbour, value = cursor.item()
+            shared = _shared_depth(neighbour, len(prefix), labels, prefix)
+            if shared > encloser:
+                encloser, cut = shared, value[0]
+        if 0 < cut <= encloser + 1:
+            return self._cut(prefix, labels, cut - 1)
+        wildcard = self._transaction.get(prefix + b"".join(labels[:encloser]) + b"*\0", db=self._store.nodes)
+        return Found(MISSING, b"", encloser) if wildcard is None else Found(WILDCARD, wildcard, encloser)
+
+    def _cut(self, prefix: bytes, labels: list[bytes], depth: int) -> Found:
+        value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self._store.nodes)
+        assert value is not None, "a cut has a node"
+        return Found(CUT, value, depth)
+
+    def read_node(self, zone: Zone, labels: list[bytes]) -> bytes | None:
+        """The node with exactly these key labels, whatever cut covers it."""
+        return self._transaction.get(zone.prefix + b"".join(labels), db=self._store.nodes)
+
+    def walk(self, zone: Zone) -> Iterator[tuple[bytes, bytes]]:
+        """Key (without the prefix) and value of each node in canonical order."""
+        return _walk(self._transaction, self._store, zone.prefix)
+
+
+def _shared_depth(neighbour: bytes, position: int, labels: list[bytes], prefix: bytes) -> int:
+    """How many labels below the apex a stored key shares with the name looked up; -1 for another zone's key."""
+    if not neighbour.startswith(prefix):
+        return -1
+    depth = 0
+    for label in labels:
+        if not neighbour.startswith(label, position):
+            break
+        position += len(label)
+        depth += 1
+    return depth
+
+
+def _walk(transaction: lmdb.Transaction, store: Store, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    cursor = transaction.cursor(store.nodes)
+    if cursor.set_range(prefix):
+        for key, value in cursor.iternext():
+            key = bytes(key)
+            if not key.startswith(prefix):
+                return
+            yield key[len(prefix) :], bytes(value)
+
+
+_zone_encoder = msgspec.msgpack.Encoder()
+_zone_decoder = msgspec.msgpack.Decoder(Zone)
+
+
+def _decode_zone(value: bytes) -> Zone:
+    return _zone_decoder.decode(value)
+
+
+def read_zones(store: Store) -> dict[bytes, Zone]:
+    """Every zone of the newest snapshot by its apex."""
+    with store.environment.begin() as transaction:
+        return {bytes(apex): _decode_zone(value) for apex, value in transaction.cursor(store.zones).iternext()}
+
+
+class ZoneWriter:
+    """Stages any number of zones while the old ones are served, then publishes them all in one commit.
+
+    There is one writer at a time. Any method raises StoreError when the disk is full or fails; nothing is published then.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.served = read_zones(store)
+        """The zones that are served now."""
+        self._staged: dict[bytes, tuple[Zone, bytes]] = {}
+        self._differences: dict[bytes, bytes | None] = {}
+        self._pending: list[tuple[bytes, bytes]] = []
+        with _failing(), store.environment.begin() as transaction:
+            self._next_generation = (
+                max(_last_generation(transaction, store.nodes), _last_generation(transaction, store.garbage)) + 1
+            )
+
+    def read_stamp(self, apex: bytes) -> bytes | None:
+        """What the served zone was made from, as its loader noted it."""
+        with self._store.environment.begin() as transaction:
+            return transaction.get(apex, db=self._store.stamps)
+
+    def stage(
+        self,
+        apex: bytes,
+        nodes: Mapping[bytes, bytes],
+        *,
+        serial: int,
+        soa: bytes,
+        negative_ttl: int,
+        stamp: bytes,
+    ) -> int:
+        """Take `nodes` (key without prefix -> value, in canonical order) as the next content of a zone.
+
+        Returns how many nodes differ from what is served.
+        """
+        with _failing():
+            old = self.served.get(apex)
+            difference = (
+                None if old is None else _compare(self._store, old, nodes, DIFFERENCE_LIMIT - len(self._differences))
+            )
+            if old is not None and difference is not None:
+                generation = old.generation
+                self._differences.update(difference)
+            else:
+                generation = self._next_generation
+                self._next_generation += 1
+            zone = Zone(apex, generation, serial, soa, negative_ttl)
+            self._staged[apex] = zone, stamp
+            if difference is not None:
+                return len(difference)
+            prefix = zone.prefix
+            for key, value in nodes.items():
+                self._pending.append((prefix + key, value))
+                if len(self._pending) >= BATCH:
+                    self._flush()
+            return len(nodes)
+
+    def publish(self, removed: Iterable[bytes] = ()) -> None:
+        """Serve what was staged, and stop serving the zones `removed`, from this moment on."""
+        store = self._store
+        with _failing():
+            self._flush()
+            with store.environment.begin(write=True) as transaction:
+                for key, value in self._differences.items():
+                    if value is None:
+                        transaction.delete(key, db=store.nodes)
+                    else:
+                        transaction.put(key, value, db=store.nodes)
+                for apex, (zone, stamp) in self._staged.items():
+                    old = self.served.get(apex)
+                    if old is None or old.generation != zone.generation:
+                        transaction.delete(zone.prefix, db=store.garbage)
+                        if old is not None:
+                            transaction.put(old.prefix, b"", db=store.garbage)
+                    transaction.put(apex, _zone_encoder.encode(zone), db=store.zones)
+                    transaction.put(apex, stamp, db=store.stamps)
+                    _log_change(store, transaction, apex)
+                for apex in removed:
+                    transaction.put(self.served[apex].prefix, b"", db=store.garbage)
+                    transaction.delete(apex, db=store.zones)
+                    transaction.delete(apex, db=store.stamps)
+                    _log_change(store, transaction, apex)
+            self.served = read_zones(store)
+            self._staged, self._differences = {}, {}
+
+    def collect_garbage(self) -> None:
+        """Delete the generations that nobody serves, a batch at a time."""
+        store = self._store
+        with _failing():
+            with store.environment.begin() as transaction:
+                prefixes = list(transaction.cursor(store.garbage).iternext(values=False))
+            for prefix in prefixes:
+                more = True
+                while more:
+                    with store.environment.begin(write=True) as transaction:
+                        more = _delete_range(transaction.cursor(store.nodes), prefix)
+                        if not more:
+                            transaction.delete(prefix, db=store.garbage)
+
+    def _flush(self) -> None:
+        """Write the nodes of new generations, which are garbage until a zone serves them."""
+        if self._pending:
+            with self._store.environment.begin(write=True) as transaction:
+                for prefix in {key[: _GENERATION.size] for key, _ in self._pending}:
+                    transaction.put(prefix, b"", db=self._store.garbage)
+                transaction.cursor(self._store.nodes).putmulti(self._pending)
+            self._pending = []
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """LMDB's errors, a full disk among them, as StoreError."""
+    try:
+        yield
+    except (lmdb.Error, OSError) as error:
+        raise StoreError(f"the zone store: {error}") from error
+
+
+def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
+    """Delete up to BATCH nodes of a generation; whether there are more."""
+    found = cursor.set_range(prefix)
+    for _ in range(BATCH):
+        if not found or not bytes(cursor.key()).startswith(prefix):
+            return False
+        cursor.delete()
+        found = bool(cursor.key())
+    return True
+
+
+def _last_generation(transaction: lmdb.Transaction, database: lmdb._Database) -> int:
+    cursor = transaction.cursor(database)
+    return int.from_bytes(cursor.key()[: _GENERATION.size], "big") if cursor.last() else 0
+
+
+def _compare(store: Store, old: Zone, nodes: Mapping[bytes, bytes], limit: int) -> dict[bytes, bytes | None] | None:
+    """Changed nodes by their whole keys (None: gone) against what is served; None if they are more than `limit`."""
+    changed: dict[bytes, bytes | None] = {}
+    prefix = old.prefix
+    matched = 0
+    with store.environment.begin() as transaction:
+        for key, value in _walk(transaction, store, prefix):
+            new = nodes.get(key)
+            matched += new is not None
+            if new != value:
+                changed[prefix + key] = new
+                if len(changed) > limit:
+                    return None
+        if len(changed) + len(nodes) - matched > limit:
+            return None
+        if matched < len(nodes):
+            for key, value in nodes.items():
+                if transaction.get(prefix + key, db=store.nodes) is None:
+                    changed[prefix + key] = value
+    return changed
+
+
+def _log_change(store: Store, transaction: lmdb.Transaction, apex: bytes) -> None:
+    cursor = transaction.cursor(store.changes)
+    number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
+    transaction.put(_NUMBER.pack(number), apex, db=store.changes)
+    if cursor.first() and int.from_bytes(cursor.key(), "big") <= number - CHANGES_KEPT:
+        cursor.delete()
