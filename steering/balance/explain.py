@@ -1,0 +1,101 @@
+"""Explanations: why a client gets an answer, as values that a person or a program can read.
+
+Pure, and made by the same functions that make the answer: nothing here decides anything.
+"""
+
+import msgspec
+
+from steering.balance.plans import choose_pools
+from steering.balance.pools import Health
+from steering.records import RECORDS_BY_TYPE
+from steering.settings import Origin, Pool
+from steering.wire import name_to_text
+from steering.world import Steering, World
+
+
+class OriginReason(msgspec.Struct, frozen=True):
+    """An origin and whether it can take traffic."""
+
+    name: str
+    address: str
+    state: str
+    """up, down, disabled, or unmonitored."""
+    weight: float
+
+
+class PoolReason(msgspec.Struct, frozen=True):
+    """A pool that was looked at."""
+
+    name: str
+    state: str
+    """up or down; or "no TYPE records", which leaves it out."""
+    healthy: int
+    minimum_origins: int
+    share: float
+    """Of this client's answers, from 0 to 1."""
+    origins: tuple[OriginReason, ...]
+
+
+class SteeringReason(msgspec.Struct, frozen=True):
+    """How one load balancer came to what it gives this client for one type."""
+
+    load_balancer: str
+    type: str
+    policy: str
+    rule: str
+    """The rule that applied: default_pools, country_pools.FR, …"""
+    pools: tuple[PoolReason, ...]
+    fallback: bool
+    ttl: int
+    ttl_reason: str
+
+
+def explain_steering(steering: Steering, number: int, rule: str, world: World) -> SteeringReason:
+    """The reasons for what clients of class `number` get."""
+    balancer = steering.balancer
+    order = steering.orders[number]
+    choice = choose_pools(balancer, order, steering.rrtype, world.pools, world.states)
+    total = sum(share.weight for share in choice.shares)
+    shares = {share.name: share.weight / total for share in choice.shares}
+    names = [*order, balancer.fallback_pool] if choice.fallback and balancer.fallback_pool not in order else order
+    candidates = {candidate.name: candidate.up for candidate in choice.candidates}
+    type_name = RECORDS_BY_TYPE[steering.rrtype].name
+    reasons = []
+    for name in names:
+        pool, state = world.pools[name], world.states[name]
+        if name in candidates:
+            word = "up" if candidates[name] else "down"
+        elif name in shares:
+            word = "up" if state.up else "down"
+        else:
+            word = f"no {type_name} records"
+        origins = tuple(_explain_origin(origin, pool, world.health) for origin in pool.origins)
+        reasons.append(PoolReason(name, word, len(state.healthy), pool.minimum_origins, shares.get(name, 0.0), origins))
+    ttl = steering.plans[number].ttl
+    if balancer.fixed_ttl:
+        ttl_reason = "fixed_ttl"
+    elif ttl < balancer.ttl:
+        ttl_reason = f"health could change the answer in {max(choice.flip_after, 0):g} s"
+    else:
+        ttl_reason = "ttl of the load balancer"
+    return SteeringReason(
+        name_to_text(balancer.name),
+        type_name,
+        balancer.steering_policy,
+        rule,
+        tuple(reasons),
+        choice.fallback,
+        ttl,
+        ttl_reason,
+    )
+
+
+def _explain_origin(origin: Origin, pool: Pool, health: Health) -> OriginReason:
+    if not (origin.enabled and pool.enabled):
+        state = "disabled"
+    elif pool.monitor is None:
+        state = "unmonitored"
+    else:
+        verdict = health.get((pool.monitor, origin.address))
+        state = "up" if verdict is None or verdict.up else "down"
+    return OriginReason(origin.name, origin.address, state, origin.weight)

@@ -1,0 +1,399 @@
+"""Packet to packet: the one function that answers for every transport.
+
+Pure: packet, client, transport's size limit, dice and world in; the reply out, or None for silence. No await, and no I/O but
+look-ups in the world's snapshot of the zone store.
+
+`respond` knows two roads. The short one: the question was met before in this world, and what it came to is remembered: an
+Answer for everybody, or a Steering, from which the client's class picks an Answer. The long one composes the answer record by
+record (RFC 1034 section 4.3.2): zone, node, delegation, wildcard, CNAME, additional section.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from steering.records import RECORDS_BY_TYPE, Record
+from steering.wire import (
+    AAAA,
+    ANY,
+    BADVERS,
+    CNAME,
+    DNAME,
+    DS,
+    HEADER_SIZE,
+    IN,
+    NOERROR,
+    NOTIMP,
+    NS,
+    NXDOMAIN,
+    OWNER,
+    PLAIN_UDP_SIZE,
+    POINTER_LIMIT,
+    REFUSED,
+    SOA,
+    TCP_SIZE,
+    UDP_PAYLOAD,
+    YXDOMAIN,
+    A,
+    Answer,
+    BadPacket,
+    Query,
+    parent_name,
+    parse_query_untrusted,
+    render_error,
+    render_record,
+    split_records,
+)
+from steering.world import MEMO_SIZE, AddressMap, Steering, World
+from steering.zones.node import CUT_IS_DNAME, STEERED, RRset, find_rrset, key_labels, unpack_node
+from steering.zones.store import CUT, EMPTY, EXACT, MISSING, WILDCARD, Zone
+
+CHAIN_LIMIT: Final = 16
+"""Links of a chain of CNAME and DNAME records that one answer follows."""
+ADDITIONAL_LIMIT: Final = 32
+"""Targets whose addresses one answer adds."""
+
+Dice = Callable[[], float]
+"""Gives numbers in [0, 1)."""
+
+_REFUSED: Final = Answer(REFUSED, False, (0, 0, 0), b"", 0)
+_BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", 0)
+_NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", 0)
+_FIRST_META_TYPE: Final = 128
+_ADDRESS_TYPES: Final = (A, AAAA)
+TYPES_WITH_TARGETS: Final = frozenset(
+    rrtype for rrtype, kind in RECORDS_BY_TYPE.items() if kind.target is not Record.target
+)
+"""Steerable types whose records name a host, the addresses of which belong in the additional section."""
+
+
+def respond(packet: bytes, client: str, over_tcp: bool, dice: Dice, world: World) -> bytes | None:
+    """The reply to a packet; `client` is the source address as text (a scope id may follow a %)."""
+    try:
+        query = parse_query_untrusted(packet)
+    except BadPacket as bad:
+        return None if bad.rcode is None else render_error(packet, bad.rcode)
+    edns = query.edns
+    if over_tcp:
+        size = TCP_SIZE
+    elif edns is None:
+        size = PLAIN_UDP_SIZE
+    else:
+        size = min(max(edns.size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
+    if edns is not None and edns.version:
+        return _BADVERS.render(query, size, 0)
+    if query.rrclass != IN:
+        return _REFUSED.render(query, size, 0)
+    location = Location(query, client)
+    known = world.memo.get((query.name, query.rrtype))
+    if known is None:
+        answer = _compose(query, location, dice, world)
+    elif type(known) is Answer:
+        answer = known
+    else:
+        assert isinstance(known, Steering)
+        plan = known.plans[location.find_class(known)]
+        answer = plan.answers[plan.draw(dice)]
+    return answer.render(query, size, location.scope)
+
+
+class Location:
+    """Where the client is, as far as the answer asks: the subnet that it named, else its source address.
+
+    `scope` is the ECS scope of the answer (RFC 7871 section 7.2.1): the longest prefix that any part of the answer depended on,
+    and 0 when nothing did, or when the client asked with source 0 that its subnet be left out of it.
+    """
+
+    __slots__ = ("_client", "_subnet", "scope")
+
+    def __init__(self, query: Query, client: str) -> None:
+        edns = query.edns
+        subnet = edns.subnet if edns is not None else None
+        self._subnet = subnet if subnet is not None and subnet.source else None
+        self._client = client
+        self.scope = 0
+
+    def find_class(self, steering: Steering) -> int:
+        """The client's class."""
+        map = steering.map
+        if map is None:
+            return 0
+        subnet = self._subnet
+        if subnet is None:
+            return find_address(map, self._client)[0]
+        if subnet.version == 4:
+            found, scope = map.find4(subnet.address)
+        else:
+            found, scope = map.find6(subnet.address)
+        self.scope = max(self.scope, scope)
+        return found
+
+
+def find_address(map: AddressMap, address: str) -> tuple[int, int]:
+    """The class and scope of an address given as text."""
+    if ":" in address:
+        return map.find6(int.from_bytes(socket.inet_pton(socket.AF_INET6, address.partition("%")[0]), "big"))
+    return map.find4(int.from_bytes(socket.inet_aton(address), "big"))
+
+
+def _compose(query: Query, location: Location, dice: Dice, world: World) -> Answer:
+    """The answer to a question that is not remembered; remembers it where that is bounded and for everybody."""
+    rrtype = query.rrtype
+    if rrtype >= _FIRST_META_TYPE and rrtype <= ANY and rrtype != ANY:
+        return _NOTIMP
+    composition = Composition(query.name, location, dice, world)
+    answer = composition.answer(rrtype)
+    if composition.memorable and len(world.memo) < MEMO_SIZE:
+        world.memo[query.name, rrtype] = composition.steering or answer
+    return answer
+
+
+class Composition:
+    """An answer being put together: the records of each section, and where names stand in the message."""
+
+    def __init__(self, name: bytes, location: Location, dice: Dice, world: World) -> None:
+        self._name = name
+        self._location = location
+        self._dice = dice
+        self._world = world
+        self._zones = world.zones
+        self._sections: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
+        self._counts = [0, 0, 0]
+        self._start = self._position = HEADER_SIZE + len(name) + 4
+        self._offsets: dict[bytes, int] = {}
+        self._targets: list[bytes] = []
+        self._essential: tuple[int, int] | None = None
+        offset = HEADER_SIZE
+        while name[0]:
+            self._offsets[name] = offset
+            offset += name[0] + 1
+            name = parent_name(name)
+        self.memorable = True
+        """Whether the answer is the same for everybody, or `steering` says what it depends on; and its name exists."""
+        self.steering: Steering | None = None
+        """Set when the answer is nothing but what a plan of this says."""
+
+    def answer(self, rrtype: int) -> Answer:
+        """Follow RFC 1034 section 4.3.2, with RFC 6604's rule: the RCODE is that of the last name of the chain."""
+        owner = self._name
+        rcode = NOERROR
+        authoritative = True
+        seen: set[bytes] = set()
+        while len(seen) < CHAIN_LIMIT and owner not in seen:
+            seen.add(owner)
+            zone = self._find_zone(owner, rrtype)
+            if zone is None:
+                if len(seen) == 1:
+                    self.memorable = False
+                    return _REFUSED
+                break
+            labels = key_labels(owner, zone.apex)
+            found = self._zones.find(zone, labels)
+            kind, value = found.kind, found.value
+            if kind == CUT:
+                cut = ancestor(owner, len(labels) - found.depth)
+                if value[1] & CUT_IS_DNAME:
+                    target = self._add_dname(owner, cut, value)
+                    if target is None:
+                        rcode = YXDOMAIN
+                        break
+                    owner = target
+                    continue
+                if not (rrtype == DS and found.depth == len(labels)):
+                    if len(seen) == 1:
+                        authoritative = False
+                    self._refer(zone, cut, value)
+                    break
+            elif kind == MISSING:
+                self.memorable = False
+                rcode = NXDOMAIN
+                self._add_soa(zone)
+                break
+            elif kind == EMPTY:
+                self._add_soa(zone)
+                break
+            elif kind == WILDCARD:
+                self.memorable = False
+            node_owner = owner
+            if kind == WILDCARD:
+                node_owner = b"\1*" + ancestor(owner, len(labels) - found.depth)
+            target = self._answer_node(zone, owner, node_owner, value, rrtype)
+            if target is None:
+                break
+            owner = target
+        self._add_targets()
+        return self._finish(rcode, authoritative)
+
+    def _find_zone(self, owner: bytes, rrtype: int) -> Zone | None:
+        """The closest zone; a DS record lives on the parent's side of the cut (RFC 4035 section 3.1.4.1)."""
+        zone = self._zones.find_zone(owner)
+        if rrtype == DS and zone is not None and zone.apex == owner and len(owner) > 1:
+            return self._zones.find_zone(owner[owner[0] + 1 :]) or zone
+        return zone
+
+    def _answer_node(self, zone: Zone, owner: bytes, node_owner: bytes, value: bytes, rrtype: int) -> bytes | None:
+        """Answer from the node of an existing name; the target if the answer goes on at a CNAME's target."""
+        if rrtype == ANY:
+            rrset = self._first_rrset(node_owner, value)
+        else:
+            rrset = self._find_rrset(node_owner, value, rrtype, alone=owner is self._name)
+        if rrset is not None:
+            self._add(0, owner, rrset)
+            return None
+        alias = None if rrtype in (CNAME, ANY) else self._find_rrset(node_owner, value, CNAME)
+        if alias is None:
+            self._add_soa(zone)
+            return None
+        self._add(0, owner, alias)
+        return alias[2][12:].lower()
+
+    def _find_rrset(self, node_owner: bytes, value: bytes, rrtype: int, *, alone: bool = False) -> RRset | None:
+        """The RRset of a node: of the client's plan where it is steered, else of the zone."""
+        steered = self._world.steered.get(node_owner) if value[1] & STEERED else None
+        steering = steered.get(rrtype) if steered is not None else None
+        if steering is None:
+            return find_rrset(value, rrtype)
+        plan = steering.plans[self._location.find_class(steering)]
+        if (
+            alone
+            and self.memorable
+            and rrtype not in TYPES_WITH_TARGETS
+            and all(plan.rrsets for plan in steering.plans)
+        ):
+            self.steering = steering
+        else:
+            self.memorable = False
+        return plan.rrsets[plan.draw(self._dice)] if plan.rrsets else None
+
+    def _first_rrset(self, node_owner: bytes, value: bytes) -> RRset | None:
+        """One RRset for ANY (RFC 8482 section 4.1)."""
+        for rrtype, _, _ in unpack_node(value):
+            return self._find_rrset(node_owner, value, rrtype)
+        return None
+
+    def _refer(self, zone: Zone, cut: bytes, value: bytes) -> None:
+        """A referral: the NS records of the cut, and the glue without which nobody could follow it (RFC 9471)."""
+        rrset = find_rrset(value, NS)
+        assert rrset is not None, "a delegation has NS records"
+        self._add(1, cut, rrset)
+        targets = [target for target in dict.fromkeys(self._targets) if is_below(target, zone.apex)]
+        self._targets = []
+        for target in targets:
+            if is_below(target, cut):
+                self._add_glue(zone, target)
+        self._end_essential()
+        for target in targets:
+            if not is_below(target, cut):
+                self._add_glue(zone, target)
+        self.memorable = False
+
+    def _add_glue(self, zone: Zone, name: bytes) -> None:
+        """The addresses of a name as the zone has them, whatever cut covers it."""
+        value = self._zones.read_node(zone, key_labels(name, zone.apex))
+        for rrtype in _ADDRESS_TYPES:
+            rrset = find_rrset(value, rrtype) if value is not None else None
+            if rrset is not None:
+                self._add(2, name, rrset)
+
+    def _add_dname(self, owner: bytes, cut: bytes, value: bytes) -> bytes | None:
+        """A DNAME and the CNAME made from it (RFC 6672 section 3.1); the new name, or None if it is too long."""
+        self.memorable = False
+        rrset = find_rrset(value, DNAME)
+        assert rrset is not None, "the node of a DNAME has it"
+        self._add(0, cut, rrset)
+        record = rrset[2]
+        target = owner[: len(owner) - len(cut)] + record[12:]
+        if len(target) > 255:
+            return None
+        ttl = int.from_bytes(record[6:10], "big")
+        self._add(0, owner, (CNAME, 1, render_record(OWNER, CNAME, ttl, target)))
+        return target.lower()
+
+    def _add_soa(self, zone: Zone) -> None:
+        """The SOA that lets a negative answer be kept (RFC 2308 section 3)."""
+        self._add(1, zone.apex, (SOA, 1, render_record(OWNER, SOA, zone.negative_ttl, zone.soa)))
+
+    def _add_targets(self) -> None:
+        """Addresses of the hosts that the answer names, as far as they are ours: of the client's plan where steered."""
+        self._end_essential()
+        for target in list(dict.fromkeys(self._targets))[:ADDITIONAL_LIMIT]:
+            zone = self._zones.find_zone(target)
+            if zone is None:
+                continue
+            labels = key_labels(target, zone.apex)
+            found = self._zones.find(zone, labels)
+            if found.kind == EXACT:
+                node_owner = target
+            elif found.kind == WILDCARD:
+                node_owner = b"\1*" + ancestor(target, len(labels) - found.depth)
+            else:
+                continue
+            for rrtype in _ADDRESS_TYPES:
+                rrset = self._find_rrset(node_owner, found.value, rrtype)
+                if rrset is not None:
+                    self._add(2, target, rrset)
+
+    def _add(self, section: int, owner: bytes, rrset: RRset) -> None:
+        """Append an RRset to a section; notes where the names in it stand and which hosts it names."""
+        rrtype, count, records = rrset
+        offset = self._offsets.get(owner)
+        if offset is None:
+            if self._position < POINTER_LIMIT:
+                self._offsets[owner] = self._position
+            pointer = owner
+        else:
+            pointer = (0xC000 | offset).to_bytes(2, "big")
+        with_names = rrtype in TYPES_WITH_TARGETS or rrtype in (CNAME, NS)
+        if pointer == OWNER and not with_names:
+            self._sections[section].append(records)
+            self._position += len(records)
+        else:
+            for record in split_records(records):
+                rdata = record[12:]
+                self._sections[section].extend((pointer, record[2:]))
+                self._position += len(pointer) + len(record) - 2
+                if with_names:
+                    self._note_target(owner, rrtype, rdata)
+                if pointer is owner and owner in self._offsets:
+                    pointer = (0xC000 | self._offsets[owner]).to_bytes(2, "big")
+        self._counts[section] += count
+
+    def _note_target(self, owner: bytes, rrtype: int, rdata: bytes) -> None:
+        """Remember the name in the record that was appended last: to point to it, and to add its addresses."""
+        if rrtype in (CNAME, NS):
+            target: bytes | None = rdata.lower()
+        else:
+            target = RECORDS_BY_TYPE[rrtype].target(rdata)
+        if target is None:
+            return
+        if target == b"\0":
+            target = owner
+        elif rdata[-len(target) :].lower() == target and self._position - len(target) < POINTER_LIMIT:
+            self._offsets.setdefault(target, self._position - len(target))
+        if rrtype != CNAME:
+            self._targets.append(target)
+
+    def _end_essential(self) -> None:
+        """All that was added so far must reach the client; what comes after it may be left out."""
+        if self._essential is None:
+            self._essential = (self._position - self._start, self._counts[2])
+
+    def _finish(self, rcode: int, authoritative: bool) -> Answer:
+        body = b"".join([record for section in self._sections for record in section])
+        essential, additional = self._essential or (len(body), self._counts[2])
+        answers, authorities, additionals = self._counts
+        return Answer(rcode, authoritative, (answers, authorities, additionals), body, essential, additional)
+
+
+def ancestor(name: bytes, labels: int) -> bytes:
+    """The name without its first `labels` labels."""
+    for _ in range(labels):
+        name = parent_name(name)
+    return name
+
+
+def is_below(name: bytes, apex: bytes) -> bool:
+    """Whether `name` is `apex` or below it."""
+    while len(name) > len(apex):
+        name = parent_name(name)
+    return name == apex
