@@ -1,0 +1,84 @@
+"""What is checked, and what a check found: Monitor, Target, Reason, Result.
+
+Rules for this file: values only. No clock, no socket, no logging. A kind of check is a subclass of Monitor
+beside its probe in `monitors/probes/`; nothing here knows the kinds.
+
+The text in a Result comes from the network and is hostile: it becomes one line of printable characters of
+bounded length when the Result is made, so nobody behind it (log, status page, terminal) has to think of that
+again.
+"""
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+EVIDENCE_LENGTH = 200
+"""The longest `Result.evidence`, in characters."""
+
+
+class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    """How to check an address: the part that all kinds share. A kind subclasses it with `tag=` its type name.
+
+    `interval` may be as short as 1 s; products that sell checks start at 10 s. `timeout` is per attempt and
+    must not exceed `interval` (the settings check that, as it takes two fields). A timeout, and nothing else,
+    is tried again at once up to `retries` times. `consecutive_up` and `consecutive_down` are the results in a
+    row that a flip needs; 0 and 1 both mean at once.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=255)]
+    interval: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
+    timeout: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=5)] = 2
+    consecutive_up: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    consecutive_down: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One monitor applied to one address (an IP literal in canonical form): the unit that is scheduled and
+    reported."""
+
+    monitor: Monitor
+    address: str
+
+
+class Reason(enum.StrEnum):
+    """Why a check ended as it did: the whole list. Particulars are in `Result.evidence`."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    RESET = "reset"
+    CLOSED_EARLY = "closed early"
+    NO_ROUTE = "no route"
+    NETWORK_UNREACHABLE = "network unreachable"
+    HOST_UNREACHABLE = "host unreachable"
+    PORT_UNREACHABLE = "port unreachable"
+    PROHIBITED = "administratively prohibited"
+    NOT_PERMITTED = "not permitted"
+    BAD_REPLY = "bad reply"
+    NAME_UNKNOWN = "name unknown"
+    CHECK_ERROR = "error in the check itself"
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What one check found. `rtt` in seconds, where the kind of check has a round trip; `evidence` is made
+    safe."""
+
+    up: bool
+    reason: Reason
+    evidence: str = ""
+    rtt: float | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "evidence", one_line(self.evidence))
+
+
+def one_line(text: str, length: int = EVIDENCE_LENGTH) -> str:
+    """`text` as one printable line of at most `length` characters; what a terminal could obey is shown as an
+    escape."""
+    head = " ".join(text[: length + 1].split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in head)
+    return line if len(line) <= length and len(text) <= length else line[: length - 1] + "…"

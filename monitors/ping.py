@@ -1,0 +1,329 @@
+"""TRIO: echo requests over one shared ICMP socket per address family (Linux).
+
+Theory of operation. Each family has one socket, opened at its first ping, and one task that waits until the
+socket is readable and then drains it. A ping puts itself into the table of the awaited, sends, and waits for
+its event. Waiting is not bounded here: who pings sets the timeout around it, and a cancelled ping leaves
+nothing behind.
+
+The rule that everything here serves: **a reply that we lost must not look like a dead host.** So the kernel
+filters what we do not want, the receive buffer is large, sending is paced, and whoever is still waiting while
+the kernel counts dropped packets on our socket sends again.
+
+A reply is believed if it comes from the address that was asked, with the identifier and sequence of the
+request and its payload, which holds a nonce. An ICMP error is believed if it quotes a request that we are
+waiting for.
+"""
+
+import errno
+import secrets
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import icmplib  # type: ignore[import-untyped]  # the package has no types
+import msgspec
+import trio
+
+from monitors.address import family_of
+from monitors.icmp_message import (
+    ECHO_REPLY,
+    UNREACHABLE,
+    Echo,
+    parse_icmp_untrusted,
+    reason_of,
+    strip_ipv4_header_untrusted,
+)
+from monitors.monitor import Reason, Result
+
+IN_FLIGHT = 100
+"""Requests of which the reply may still be about to arrive. The smallest usual receive buffer holds 256
+replies."""
+
+IN_FLIGHT_SECONDS = 0.05
+"""How long a request without a reply counts as in flight: dead hosts must not hold up the pings of living
+ones."""
+
+RESEND_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds after which a waiting ping looks whether the kernel has dropped packets of ours meanwhile."""
+
+BUFFER_BYTES = 4 << 20
+
+
+class PingNotPermitted(Exception):  # noqa: N818  # reads as what happened
+    """The system allows this process neither unprivileged nor raw ICMP sockets; the message says what to
+    do."""
+
+
+class PingStatistics(msgspec.Struct, frozen=True):
+    """`waiting`: pings without a reply yet; `dropped`: packets that the kernel dropped for want of room on
+    our sockets; `resent`: requests repeated for that."""
+
+    waiting: int
+    dropped: int
+    resent: int
+
+
+def check_ping_permission(families: Iterable[socket.AddressFamily]) -> None:
+    """Raise PingNotPermitted if this process may not ping over one of the families (AF_INET, AF_INET6).
+
+    A family that this machine does not have is no question of permission, and passes: its probes will say so.
+    """
+    for family in families:
+        try:
+            _open_socket(family).close()
+        except OSError:
+            continue
+
+
+@asynccontextmanager
+async def open_pinger() -> AsyncIterator["Pinger"]:
+    """The pinger of this process; its sockets are closed at the end."""
+    async with trio.open_nursery() as nursery:
+        pinger = Pinger(nursery)
+        try:
+            yield pinger
+        finally:
+            nursery.cancel_scope.cancel()
+            pinger._close()
+
+
+class Pinger:
+    """Pings any number of addresses at once; made by `open_pinger`."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._channels: dict[socket.AddressFamily, _Channel] = {}
+
+    async def ping(self, address: str) -> Result:
+        """One echo: up with its round trip, or down as soon as an ICMP error says why.
+
+        Waits without end for a host that is silent: set a timeout around it. ValueError if `address` is no IP
+        literal, OSError if this machine cannot send to it.
+        """
+        family = family_of(address)
+        channel = self._channels.get(family)
+        if channel is None:
+            try:
+                channel = self._channels[family] = _Channel(family)
+            except PingNotPermitted as error:
+                await trio.lowlevel.checkpoint()
+                return Result(False, Reason.NOT_PERMITTED, str(error))
+            self._nursery.start_soon(channel.receive)
+        # The kernel writes addresses in this form, and replies are matched by it.
+        return await channel.ping(socket.inet_ntop(family, socket.inet_pton(family, address)))
+
+    def statistics(self) -> PingStatistics:
+        """Counters since the start."""
+        channels = self._channels.values()
+        return PingStatistics(
+            sum(len(channel.awaited) for channel in channels),
+            sum(channel.dropped() for channel in channels),
+            sum(channel.resent for channel in channels),
+        )
+
+    def _close(self) -> None:
+        for channel in self._channels.values():
+            channel.socket.close()
+
+
+class _Request:
+    """An echo request that waits for its reply."""
+
+    __slots__ = ("answered", "packet", "result", "sent")
+
+    def __init__(self, packet: icmplib.ICMPRequest) -> None:
+        self.packet = packet
+        self.answered = trio.Event()
+        self.result = Result(False, Reason.TIMEOUT)
+        self.sent = 0.0
+
+    def settle(self, result: Result) -> None:
+        # The first answer counts: what comes behind it, before the waiting task runs, is late.
+        if not self.answered.is_set():
+            self.result = result
+            self.answered.set()
+
+
+class _Channel:
+    """The socket of one family and the requests that wait on it."""
+
+    def __init__(self, family: socket.AddressFamily) -> None:
+        self.family = family
+        self.socket = _open_socket(family)
+        self.awaited: dict[tuple[str, int], _Request] = {}
+        self.resent = 0
+        self._identifier = secrets.randbelow(1 << 16)
+        self._sequence = secrets.randbelow(1 << 16)
+        self._in_flight = trio.CapacityLimiter(IN_FLIGHT)
+
+    async def ping(self, address: str) -> Result:
+        sequence = self._unused_sequence(address)
+        payload = b"waypost health check" + secrets.token_bytes(16)
+        request = _Request(icmplib.ICMPRequest(address, self._identifier, sequence, payload))
+        self.awaited[address, sequence] = request
+        try:
+            dropped = self.dropped()
+            await self._send(request)
+            for pause in RESEND_PAUSES:
+                with trio.move_on_after(pause):
+                    await request.answered.wait()
+                if not request.answered.is_set() and dropped != self.dropped():
+                    dropped = self.dropped()
+                    self.resent += 1
+                    await self._send(request)
+            await request.answered.wait()
+            return request.result
+        finally:
+            del self.awaited[address, sequence]
+
+    async def receive(self) -> None:
+        """Give every request its reply, for ever. Draining is bounded, so that a flood cannot keep others
+        from running."""
+        while True:
+            await trio.lowlevel.wait_readable(self.socket.sock)
+            for receive in (self._receive_error, self._receive_message):
+                for _ in range(256):
+                    try:
+                        receive()
+                    except BlockingIOError:
+                        break
+                    except OSError:
+                        # An unprivileged socket reports the errors of all requests here too, without saying
+                        # whose.
+                        continue
+
+    def dropped(self) -> int:
+        """Packets that the kernel has dropped on this socket (SK_MEMINFO_DROPS: the counter that SO_RXQ_OVFL
+        sends along with the next packet, but known without waiting for one)."""
+        memory: bytes = self.socket.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
+        return int(struct.unpack("=9I", memory)[8]) if len(memory) == 36 else 0
+
+    async def _send(self, request: _Request) -> None:
+        async with self._in_flight:
+            # An unprivileged socket may report the error of an earlier request in place of sending this one.
+            attempts = 1 if self.socket.is_privileged else 3
+            while True:
+                request.sent = trio.current_time()
+                try:
+                    self.socket.send(request.packet)
+                    break
+                except icmplib.ICMPSocketError as error:
+                    cause = error.__context__ or error  # the system's own error, which the library hides
+                if isinstance(cause, OSError) and cause.errno in (errno.EAGAIN, errno.ENOBUFS):
+                    await trio.sleep(IN_FLIGHT_SECONDS)
+                    continue
+                attempts -= 1
+                if attempts == 0:
+                    raise cause
+            with trio.move_on_after(IN_FLIGHT_SECONDS):
+                await request.answered.wait()
+
+    def _receive_message(self) -> None:
+        packet, ancillary, _, source = self.socket.sock.recvmsg(2048, 256)
+        if self.family == socket.AF_INET and self.socket.is_privileged:
+            packet = strip_ipv4_header_untrusted(packet)
+        message = parse_icmp_untrusted(packet, self.family)
+        if message is None:
+            return
+        address = source[0] if isinstance(message, Echo) else message.destination
+        request = self.awaited.get((address, message.sequence))
+        if request is None or request.packet.id != message.identifier:
+            return
+        if not isinstance(message, Echo):
+            request.settle(Result(False, message.reason, f"{message.evidence}, said {source[0]}"))
+        elif message.payload == request.packet.payload:
+            request.settle(Result(True, Reason.OK, rtt=_round_trip(request, ancillary)))
+
+    def _receive_error(self) -> None:
+        """An ICMP error about a request of an unprivileged socket, which gets them apart from the
+        messages."""
+        packet, ancillary, _, destination = self.socket.sock.recvmsg(2048, 256, socket.MSG_ERRQUEUE)
+        request = self.awaited.get((destination[0], int.from_bytes(packet[6:8], "big")))
+        for level, kind, data in ancillary:
+            if request and (level, kind) in _RECVERR.values() and len(data) >= 16:
+                origin, icmp_type, icmp_code = struct.unpack_from("=4xBBB", data)
+                if origin in (_ORIGIN_ICMP, _ORIGIN_ICMP6) and icmp_type in UNREACHABLE[self.family]:
+                    request.settle(Result(False, *reason_of(self.family, icmp_type, icmp_code)))
+
+    def _unused_sequence(self, address: str) -> int:
+        while True:
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            if (address, self._sequence) not in self.awaited:
+                return self._sequence
+
+
+def _open_socket(family: socket.AddressFamily) -> icmplib.ICMPv4Socket | icmplib.ICMPv6Socket:
+    """Unprivileged where the kernel allows it, else raw. PingNotPermitted if neither; OSError if there is no
+    such family."""
+    kind = icmplib.ICMPv4Socket if family == socket.AF_INET else icmplib.ICMPv6Socket
+    for privileged in (False, True):
+        try:
+            opened = kind(privileged=privileged)
+        except icmplib.SocketPermissionError:
+            continue
+        except icmplib.ICMPSocketError as error:
+            raise error.__context__ or error from None
+        _tune(opened.sock, family, privileged)
+        return opened
+    raise PingNotPermitted(
+        "this process may not send ICMP echo requests: give it CAP_NET_RAW (AmbientCapabilities=CAP_NET_RAW "
+        "in its systemd unit, or setcap cap_net_raw+ep on the Python that it runs), or allow its group "
+        'unprivileged ping (sysctl -w net.ipv4.ping_group_range="0 2147483647", which covers IPv6 too)'
+    )
+
+
+def _tune(opened: socket.socket, family: socket.AddressFamily, privileged: bool) -> None:
+    opened.setblocking(False)
+    for forced, ordinary in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+        # Room for the replies of a burst, and for requests that wait until their hosts are found not to be
+        # there.
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+        except PermissionError:
+            opened.setsockopt(socket.SOL_SOCKET, ordinary, BUFFER_BYTES)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    if not privileged:
+        opened.setsockopt(*_RECVERR[family], 1)
+        return
+    # A raw socket is given a copy of all ICMP that the machine receives. A bit that is set blocks its type.
+    wanted = sum(1 << kind for kind in (ECHO_REPLY[family], *UNREACHABLE[family]))
+    blocked = ~wanted & ((1 << 256) - 1)
+    if family == socket.AF_INET:
+        opened.setsockopt(_SOL_RAW, _ICMP_FILTER, (blocked & 0xFFFFFFFF).to_bytes(4, sys.byteorder))
+    else:
+        words = ((blocked >> shift) & 0xFFFFFFFF for shift in range(0, 256, 32))
+        opened.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *words))
+
+
+def _round_trip(request: _Request, ancillary: list[tuple[int, int, bytes]]) -> float:
+    """Seconds until the kernel received the reply: draining comes later, and in a burst much later.
+
+    The kernel stamps by the wall clock, which may have been set meanwhile; the round trip is then that of our
+    own clock.
+    """
+    elapsed = trio.current_time() - request.sent
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == 16:
+            seconds, nanoseconds = struct.unpack("=qq", data)
+            stamped = seconds + nanoseconds / 1e9 - request.packet.time
+            return float(stamped) if 0 <= stamped <= elapsed else elapsed
+    return elapsed
+
+
+# Linux, <asm-generic/socket.h>, <linux/icmp.h>, <linux/icmpv6.h>, <linux/errqueue.h>: not in the socket
+# module.
+_SO_SNDBUFFORCE = 32
+_SO_RCVBUFFORCE = 33
+_SO_TIMESTAMPNS = 35
+_SO_MEMINFO = 55
+_SOL_RAW = 255
+_ICMP_FILTER = 1
+_ICMP6_FILTER = 1
+_RECVERR: dict[socket.AddressFamily, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
+_ORIGIN_ICMP = 2
+_ORIGIN_ICMP6 = 3

@@ -1,0 +1,39 @@
+"""TRIO: the kinds of checks. One file per kind, one line per kind in the table PROBES.
+
+A probe sets no timeout of its own around the whole check: the scheduler does. It may raise what it likes: the
+scheduler makes a Result of it. When it is cancelled, nothing that it opened stays open.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from monitors.monitor import Result, Target
+from monitors.probes import icmp, smtp, tcp, udp_icmp
+from monitors.probes.icmp import IcmpMonitor
+from monitors.probes.smtp import SmtpMonitor
+from monitors.probes.tcp import TcpMonitor
+from monitors.probes.udp_icmp import UdpIcmpMonitor
+from monitors.tools import Tools
+
+AnyMonitor = IcmpMonitor | SmtpMonitor | TcpMonitor | UdpIcmpMonitor
+
+
+class Kind(NamedTuple):
+    """A kind of check: the type of its monitors, and its probe, which takes the address and such a
+    monitor."""
+
+    monitor: type[AnyMonitor]
+    probe: Callable[[str, Any, Tools], Awaitable[Result]]
+
+
+PROBES = {
+    "icmp": Kind(IcmpMonitor, icmp.probe),
+    "smtp": Kind(SmtpMonitor, smtp.probe),
+    "tcp": Kind(TcpMonitor, tcp.probe),
+    "udp_icmp": Kind(UdpIcmpMonitor, udp_icmp.probe),
+}
+
+
+async def probe(target: Target, tools: Tools) -> Result:
+    """Probe `target` by the kind of its monitor."""
+    return await PROBES[str(target.monitor.__struct_config__.tag)].probe(target.address, target.monitor, tools)

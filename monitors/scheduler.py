@@ -1,0 +1,210 @@
+"""TRIO: when each target is probed, for how long, how often again, and who is told.
+
+Theory of operation. The time axis of a target is a grid: one due time per interval, shifted by a phase that
+follows from its name and address, so that targets spread over the interval and keep their places through
+reloads. Due times are computed from the grid and never from the end of a probe, so nothing drifts; a probe
+that runs past due times skips them. A new target does not wait for its place: its first probe comes at once,
+or as soon as the pace of first probes allows.
+
+One task takes due targets from a heap and starts one task per probe. Nothing else waits for a clock.
+"""
+
+import hashlib
+import heapq
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from monitors import probes
+from monitors.failure import explain
+from monitors.monitor import Reason, Result, Target
+from monitors.tools import open_tools, waiting_for
+
+Probe = Callable[[Target], Awaitable[Result]]
+
+IN_FLIGHT = 500
+"""Probes that run at the same time. The others wait; their timeout begins when they start."""
+
+FIRST_PROBES_PER_SECOND = 500.0
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """Counters since the scheduler was opened. Lag is start − due, in seconds; `lag_seconds` is the sum over
+    all probes."""
+
+    targets: int
+    running: int
+    started: int
+    retried: int
+    skipped: int
+    lag_seconds: float
+    lag_maximum: float
+
+
+@asynccontextmanager
+async def open_scheduler(
+    on_result: Callable[[Target, Result], None], probe: Probe | None = None
+) -> AsyncIterator["Scheduler"]:
+    """A scheduler without targets, which calls `on_result` for each finished probe, retries included in one
+    result.
+
+    `probe` is how a target is probed; without it, by the kind of its monitor. What `on_result` raises ends
+    the scheduler. At the end everything that runs is cancelled, and unreported.
+    """
+    async with open_tools() as tools, trio.open_nursery() as nursery:
+        scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)))
+        nursery.start_soon(scheduler._run)
+        yield scheduler
+        nursery.cancel_scope.cancel()
+
+
+class Scheduler:
+    """Made by `open_scheduler`."""
+
+    def __init__(self, nursery: trio.Nursery, on_result: Callable[[Target, Result], None], probe: Probe) -> None:
+        self._nursery = nursery
+        self._on_result = on_result
+        self._probe = probe
+        self._opened = trio.current_time()
+        self._next_first_probe = self._opened
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._due: list[tuple[float, int, _Watch]] = []
+        self._sleep = trio.CancelScope()
+        self._slots = trio.CapacityLimiter(IN_FLIGHT)
+        self._pushed = self._started = self._retried = self._skipped = 0
+        self._lag_seconds = self._lag_maximum = 0.0
+
+    def replace(self, targets: Iterable[Target]) -> None:
+        """Watch `targets` from now on, one probe for all that share monitor name and address.
+
+        Targets that were watched before go on undisturbed; those that are missing now are dropped, in the
+        middle of a probe if need be, and no result of theirs is reported any more. A changed monitor makes a
+        new target.
+        """
+        wanted = {(target.monitor.name, target.address): target for target in targets}
+        for key, watch in list(self._watches.items()):
+            if wanted.get(key) != watch.target:
+                del self._watches[key]
+                watch.drop()
+        for key, target in wanted.items():
+            if key not in self._watches:
+                self._watches[key] = watch = _Watch(target, self._opened)
+                self._next_first_probe = max(self._next_first_probe, trio.current_time())
+                self._push(self._next_first_probe, watch)
+                self._next_first_probe += 1 / FIRST_PROBES_PER_SECOND
+        self._sleep.cancel()
+
+    async def wait_first_results(self, targets: Iterable[Target], deadline_seconds: float) -> set[Target]:
+        """Wait until each of `targets` has had a result, for at most `deadline_seconds`; return those that
+        have had none.
+
+        Targets that are not watched, or cease to be, are not waited for, and are returned.
+        """
+        wanted = {target: self._watches.get((target.monitor.name, target.address)) for target in targets}
+        with trio.move_on_after(deadline_seconds):
+            for target, watch in wanted.items():
+                if watch is not None and watch.target == target:
+                    await watch.settled.wait()
+        return {target for target, watch in wanted.items() if not (watch and watch.target == target and watch.reported)}
+
+    def statistics(self) -> Statistics:
+        """What it has done so far."""
+        return Statistics(
+            len(self._watches),
+            self._slots.borrowed_tokens,
+            self._started,
+            self._retried,
+            self._skipped,
+            self._lag_seconds,
+            self._lag_maximum,
+        )
+
+    async def _run(self) -> None:
+        while True:
+            now = trio.current_time()
+            while self._due and self._due[0][0] <= now:
+                due, _, watch = heapq.heappop(self._due)
+                if watch.dropped:
+                    continue
+                if watch.running is None:
+                    watch.running = trio.CancelScope()
+                    self._nursery.start_soon(self._check, watch, watch.running, due)
+                else:
+                    self._skipped += 1
+                following, missed = watch.following(due, now)
+                self._skipped += missed
+                self._push(following, watch)
+            deadline = self._due[0][0] if self._due else math.inf
+            with trio.CancelScope(deadline=deadline) as self._sleep:
+                await trio.sleep_forever()
+
+    def _push(self, due: float, watch: "_Watch") -> None:
+        # The running number decides between equal times, in the order of arrival.
+        self._pushed += 1
+        heapq.heappush(self._due, (due, self._pushed, watch))
+
+    async def _check(self, watch: "_Watch", running: trio.CancelScope, due: float) -> None:
+        with running:
+            async with self._slots:
+                lag = trio.current_time() - due
+                self._started += 1
+                self._lag_seconds += lag
+                self._lag_maximum = max(self._lag_maximum, lag)
+                result = await self._attempts(watch.target)
+            if not watch.dropped:
+                watch.reported = True
+                watch.settled.set()
+                self._on_result(watch.target, result)
+        watch.running = None
+
+    async def _attempts(self, target: Target) -> Result:
+        """The result of the first attempt that is no timeout, or of the last."""
+        for attempt in range(1 + target.monitor.retries):
+            self._retried += attempt > 0
+            result = await self._attempt(target)
+            if result.reason is not Reason.TIMEOUT:
+                break
+        return result
+
+    async def _attempt(self, target: Target) -> Result:
+        waiting_for.set("")
+        try:
+            with trio.move_on_after(target.monitor.timeout):
+                return await self._probe(target)
+        except Exception as error:
+            return explain(error)
+        step, nothing = waiting_for.get(), f"nothing within {target.monitor.timeout:g} s"
+        return Result(False, Reason.TIMEOUT, f"{step}: {nothing}" if step else nothing)
+
+
+class _Watch:
+    """A watched target: its grid of due times, and how far it has come."""
+
+    __slots__ = ("_grid", "dropped", "reported", "running", "settled", "target")
+
+    def __init__(self, target: Target, opened: float) -> None:
+        self.target = target
+        self.running: trio.CancelScope | None = None
+        self.dropped = False
+        self.reported = False
+        self.settled = trio.Event()
+        key = f"{target.monitor.name} {target.address}".encode()
+        phase = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
+        self._grid = opened + phase * target.monitor.interval
+
+    def following(self, due: float, now: float) -> tuple[float, int]:
+        """The due time on the grid that follows `due` and is not past, and how many past ones lie between."""
+        interval = self.target.monitor.interval
+        # Rounded first, so that a time on the grid is not taken for one just before it.
+        place = math.floor(round((due - self._grid) / interval, 6)) + 1
+        missed = max(0, math.ceil((now - self._grid) / interval) - place)
+        return self._grid + (place + missed) * interval, missed
+
+    def drop(self) -> None:
+        self.dropped = True
+        self.settled.set()
+        if self.running is not None:
+            self.running.cancel()

@@ -1,0 +1,42 @@
+"""TRIO: what probes share: the pinger and the mail thread, each opened when a kind of check first asks for
+it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+from monitors.mailthread import MailThread
+from monitors.ping import Pinger, open_pinger
+
+waiting_for: ContextVar[str] = ContextVar("waiting_for", default="")
+"""What a probe is waiting for ("greeting"): a probe of several steps sets it, and the evidence of a timeout
+tells it."""
+
+
+class Tools:
+    """Made by `open_tools`."""
+
+    def __init__(self, pinger: Pinger) -> None:
+        self.pinger = pinger
+        self._mail: MailThread | None = None
+
+    @property
+    def mail(self) -> MailThread:
+        if self._mail is None:
+            self._mail = MailThread()
+        return self._mail
+
+    def close(self) -> None:
+        if self._mail is not None:
+            self._mail.close()
+
+
+@asynccontextmanager
+async def open_tools() -> AsyncIterator[Tools]:
+    """The tools of one process, closed at the end. The pinger opens no socket before the first ping."""
+    async with open_pinger() as pinger:
+        tools = Tools(pinger)
+        try:
+            yield tools
+        finally:
+            tools.close()

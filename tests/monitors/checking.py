@@ -1,0 +1,24 @@
+"""One check as it is really made: by the scheduler, with the probe of its kind, against a real peer."""
+
+import socket
+
+from monitors.monitor import Monitor, Result, Target
+from monitors.scheduler import open_scheduler
+
+
+async def check(monitor: Monitor, address: str) -> Result:
+    results: list[Result] = []
+    target = Target(monitor, address)
+    async with open_scheduler(lambda _, result: results.append(result)) as scheduler:
+        scheduler.replace([target])
+        assert await scheduler.wait_first_results([target], 10) == set()
+    return results[0]
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as bound:
+            bound.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitors.health import HealthTable, Key, Row, results_needed, step
+from monitors.monitor import Monitor, Reason, Result
+
+UP = Result(True, Reason.OK, "fine", 0.02)
+DOWN = Result(False, Reason.REFUSED, "Connection refused")
+
+
+def run(results: str, up: int, down: int) -> Row:
+    """The row after `results` ("+" up, "-" down), one a second from 1,000 on."""
+    monitor = Monitor(name="m", consecutive_up=up, consecutive_down=down)
+    row = None
+    for second, result in enumerate(results):
+        row = step(row, UP if result == "+" else DOWN, monitor, 1000.0 + second)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    ("results", "up", "down", "state", "streak", "since"),
+    [
+        ("+", 3, 3, True, 0, 1000),
+        ("-", 3, 3, False, 0, 1000),
+        ("+-", 0, 0, False, 0, 1001),
+        ("+-", 0, 1, False, 0, 1001),
+        ("-+", 1, 0, True, 0, 1001),
+        ("+-", 0, 2, True, 1, 1000),
+        ("+--", 0, 2, False, 0, 1002),
+        ("+-+-", 0, 2, True, 1, 1000),
+        ("+-+--", 0, 2, False, 0, 1004),
+        ("-++", 3, 0, False, 2, 1000),
+        ("-+++", 3, 0, True, 0, 1003),
+        ("-+++++", 3, 0, True, 0, 1003),
+        ("+----", 2, 10, True, 4, 1000),
+    ],
+)
+def test_step(results: str, up: int, down: int, state: bool, streak: int, since: float) -> None:
+    row = run(results, up, down)
+    assert (row.up, row.streak, row.since) == (state, streak, since)
+
+
+def test_the_row_tells_the_last_result() -> None:
+    row = run("+-", 0, 3)
+    assert (row.up, row.reason, row.evidence, row.rtt) == (True, Reason.REFUSED, "Connection refused", None)
+    assert run("-+", 3, 0).rtt == 0.02
+
+
+@pytest.mark.parametrize(
+    ("results", "up", "down", "needed"),
+    [
+        ("+", 5, 0, 1),
+        ("+", 5, 1, 1),
+        ("+", 5, 3, 3),
+        ("+-", 5, 3, 2),
+        ("+--", 5, 3, 1),
+        ("+---", 5, 3, 5),
+        ("-+", 5, 3, 4),
+    ],
+)
+def test_results_needed(results: str, up: int, down: int, needed: int) -> None:
+    assert results_needed(run(results, up, down), Monitor(name="m", consecutive_up=up, consecutive_down=down)) == needed
+
+
+@given(
+    st.lists(st.sampled_from([UP, DOWN]), min_size=1, max_size=30),
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.data(),
+)
+def test_no_flip_comes_before_the_results_needed_for_it(
+    results: list[Result], up: int, down: int, data: st.DataObject
+) -> None:
+    monitor = Monitor(name="m", consecutive_up=up, consecutive_down=down)
+    row = step(None, results[0], monitor, 0.0)
+    for result in results[1:]:
+        row = step(row, result, monitor, 1.0)
+    needed = results_needed(row, monitor)
+    flipped = row
+    for _ in range(needed - 1):
+        flipped = step(flipped, data.draw(st.sampled_from([UP, DOWN])), monitor, 2.0)
+        assert flipped.up == row.up
+    for _ in range(needed):
+        row = step(row, DOWN if flipped.up else UP, monitor, 2.0)
+    assert row.up != flipped.up
+
+
+def test_a_shorter_streak_in_new_settings_counts_at_once() -> None:
+    row = run("+--", 0, 5)
+    sooner = Monitor(name="m", consecutive_down=2)
+    assert results_needed(row, sooner) == 1
+    assert not step(row, DOWN, sooner, 0.0).up
+
+
+def test_a_forced_state_wins_and_results_go_on_beneath_it() -> None:
+    monitor = Monitor(name="m")
+    forced = Row(True, 0, 0.0, None, Reason.OK, "", forced=True)
+    row = step(forced, DOWN, monitor, 5.0)
+    assert (row.up, row.forced, row.healthy, row.since) == (False, True, True, 5.0)
+    assert not Row(True, 0, 0.0, None, Reason.OK, "", forced=False).healthy
+
+
+def row_of(number: int) -> Row:
+    return Row(True, 0, float(number), None, Reason.OK, "")
+
+
+@given(st.lists(st.dictionaries(st.tuples(st.just("m"), st.sampled_from("abcdefghij")), st.integers(), max_size=4)))
+def test_a_table_is_what_was_put_into_it(changes: list[dict[Key, int]]) -> None:
+    table, model = HealthTable(), dict[Key, Row]()
+    for change in changes:
+        before = dict(table)
+        rows = {key: row_of(number) for key, number in change.items()}
+        newer = table.replace(rows)
+        assert dict(table) == before
+        table, model = newer, model | rows
+        assert table == model
+        assert len(table) == len(list(table)) == len(model)
+
+
+def test_a_large_table_is_folded_and_complete() -> None:
+    table = HealthTable({("m", str(number)): row_of(0) for number in range(1000)})
+    for number in range(2000):
+        table = table.replace({("m", str(number)): row_of(number)})
+    assert len(table) == 2000
+    assert all(table["m", str(number)].since == number for number in range(2000))
+    assert ("m", "2000") not in table
+
+
+def test_keep_drops_the_other_rows() -> None:
+    table = HealthTable({("m", "a"): row_of(1)}).replace({("m", "b"): row_of(2)})
+    assert table.keep({("m", "b"), ("m", "c")}) == {("m", "b"): row_of(2)}
+    assert len(table) == 2
