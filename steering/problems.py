@@ -62,7 +62,7 @@ def did_you_mean(word: object, known: Collection[str]) -> str:
         near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f"; did you mean {show(near[0])}?"
-    return f"; known: {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    return f"; known: {', '.join(show_key((name,)) for name in known)}" if 0 < len(known) <= 20 else ""
 
 
 def show(value: object) -> str:

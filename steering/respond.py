@@ -1,11 +1,11 @@
 """Packet to packet: the one function that answers for every transport.
 
-Pure: packet, client, transport's size limit, dice and world in; the reply out, or None for silence. No await, and no I/O but
+Pure: packet, client, transport, dice and world in; the reply out, or None for silence. No await, and no I/O but
 look-ups in the world's snapshot of the zone store.
 
-`respond` knows two roads. The short one: the question was met before in this world, and what it came to is remembered: an
-Answer for everybody, or a Steering, from which the client's class picks an Answer. The long one composes the answer record by
-record (RFC 1034 section 4.3.2): zone, node, delegation, wildcard, CNAME, additional section.
+`respond` knows two roads. The short one: the question was met before in this world, and what it came to is remembered:
+an Answer for everybody, or a Steering, from which the client's class picks an Answer. The long one composes the answer
+record by record (RFC 1034 section 4.3.2): zone, node, delegation, wildcard, CNAME, additional section.
 """
 
 import socket
@@ -29,6 +29,7 @@ from steering.wire import (
     OWNER,
     PLAIN_UDP_SIZE,
     POINTER_LIMIT,
+    QUESTION_OFFSET,
     REFUSED,
     SOA,
     TCP_SIZE,
@@ -46,7 +47,7 @@ from steering.wire import (
 )
 from steering.world import MEMO_SIZE, AddressMap, Steering, World
 from steering.zones.node import CUT_IS_DNAME, STEERED, RRset, find_rrset, key_labels, unpack_node
-from steering.zones.store import CUT, EMPTY, EXACT, MISSING, WILDCARD, Zone
+from steering.zones.store import CUT, EMPTY, EXACT, MISSING, WILDCARD, Found, Zone
 
 CHAIN_LIMIT: Final = 16
 """Links of a chain of CNAME and DNAME records that one answer follows."""
@@ -61,10 +62,11 @@ _BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", 0)
 _NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", 0)
 _FIRST_META_TYPE: Final = 128
 _ADDRESS_TYPES: Final = (A, AAAA)
-TYPES_WITH_TARGETS: Final = frozenset(
+_TYPES_WITH_TARGETS: Final = frozenset(
     rrtype for rrtype, kind in RECORDS_BY_TYPE.items() if kind.target is not Record.target
 )
 """Steerable types whose records name a host, the addresses of which belong in the additional section."""
+_TYPES_WITH_NAMES: Final = _TYPES_WITH_TARGETS | {NS, CNAME}
 
 
 def respond(packet: bytes, client: str, over_tcp: bool, dice: Dice, world: World) -> bytes | None:
@@ -84,12 +86,12 @@ def respond(packet: bytes, client: str, over_tcp: bool, dice: Dice, world: World
         return _BADVERS.render(query, size, 0)
     if query.rrclass != IN:
         return _REFUSED.render(query, size, 0)
-    location = Location(query, client)
     known = world.memo.get((query.name, query.rrtype))
+    if type(known) is Answer:
+        return known.render(query, size, 0)
+    location = Location(query, client)
     if known is None:
-        answer = _compose(query, location, dice, world)
-    elif type(known) is Answer:
-        answer = known
+        answer = compose(query, location, dice, world)
     else:
         assert isinstance(known, Steering)
         plan = known.plans[location.find_class(known)]
@@ -100,8 +102,8 @@ def respond(packet: bytes, client: str, over_tcp: bool, dice: Dice, world: World
 class Location:
     """Where the client is, as far as the answer asks: the subnet that it named, else its source address.
 
-    `scope` is the ECS scope of the answer (RFC 7871 section 7.2.1): the longest prefix that any part of the answer depended on,
-    and 0 when nothing did, or when the client asked with source 0 that its subnet be left out of it.
+    `scope` is the ECS scope of the answer (RFC 7871 section 7.2.1): the longest prefix that any part of the answer
+    depended on, and 0 when nothing did, or when the client asked with source 0 that its subnet be left out of it.
     """
 
     __slots__ = ("_client", "_subnet", "scope")
@@ -115,37 +117,73 @@ class Location:
 
     def find_class(self, steering: Steering) -> int:
         """The client's class."""
-        map = steering.map
-        if map is None:
+        classes = steering.classes
+        if classes is None:
             return 0
         subnet = self._subnet
         if subnet is None:
-            return find_address(map, self._client)[0]
+            return find_address(classes, self._client)[0]
         if subnet.version == 4:
-            found, scope = map.find4(subnet.address)
+            found, scope = classes.find4(subnet.address)
         else:
-            found, scope = map.find6(subnet.address)
+            found, scope = classes.find6(subnet.address)
         self.scope = max(self.scope, scope)
         return found
 
 
-def find_address(map: AddressMap, address: str) -> tuple[int, int]:
+def find_address(classes: AddressMap, address: str) -> tuple[int, int]:
     """The class and scope of an address given as text."""
     if ":" in address:
-        return map.find6(int.from_bytes(socket.inet_pton(socket.AF_INET6, address.partition("%")[0]), "big"))
-    return map.find4(int.from_bytes(socket.inet_aton(address), "big"))
+        return classes.find6(int.from_bytes(socket.inet_pton(socket.AF_INET6, address.partition("%")[0]), "big"))
+    return classes.find4(int.from_bytes(socket.inet_aton(address), "big"))
 
 
-def _compose(query: Query, location: Location, dice: Dice, world: World) -> Answer:
-    """The answer to a question that is not remembered; remembers it where that is bounded and for everybody."""
-    rrtype = query.rrtype
-    if rrtype >= _FIRST_META_TYPE and rrtype <= ANY and rrtype != ANY:
+def compose(query: Query, location: Location, dice: Dice, world: World) -> Answer:
+    """The answer to a question that is not remembered; remembers it where that is bounded and the same for everybody.
+
+    What a flood asks for, names that do not exist and plain records, is answered here at once.
+    """
+    name, rrtype = query.name, query.rrtype
+    if _FIRST_META_TYPE <= rrtype < ANY:
         return _NOTIMP
-    composition = Composition(query.name, location, dice, world)
-    answer = composition.answer(rrtype)
-    if composition.memorable and len(world.memo) < MEMO_SIZE:
-        world.memo[query.name, rrtype] = composition.steering or answer
+    zone = find_authority(world, name, rrtype)
+    if zone is None:
+        return _REFUSED
+    found = world.zones.find(zone, key_labels(name, zone.apex))
+    if found.kind == MISSING:
+        return _answer_negative(NXDOMAIN, name, zone)
+    if found.kind == EXACT and not found.value[1] & STEERED and rrtype not in _TYPES_WITH_NAMES:
+        rrset = find_rrset(found.value, rrtype)
+        if rrset is not None:
+            answer = Answer(NOERROR, True, (rrset[1], 0, 0), rrset[2], len(rrset[2]))
+            _remember(world, name, rrtype, answer)
+            return answer
+    composition = Composition(name, location, dice, world)
+    answer = composition.answer(rrtype, zone, found)
+    if composition.memorable:
+        _remember(world, name, rrtype, composition.steering or answer)
     return answer
+
+
+def _answer_negative(rcode: int, name: bytes, zone: Zone) -> Answer:
+    """Nothing but the SOA, which lets the answer be kept (RFC 2308 section 3)."""
+    pointer = (0xC000 | QUESTION_OFFSET + len(name) - len(zone.apex)).to_bytes(2, "big")
+    body = render_record(pointer, SOA, zone.negative_ttl, zone.soa)
+    return Answer(rcode, True, (0, 1, 0), body, len(body))
+
+
+def _remember(world: World, name: bytes, rrtype: int, answer: Answer | Steering) -> None:
+    if len(world.memo) >= MEMO_SIZE:
+        world.memo.clear()
+    world.memo[name, rrtype] = answer
+
+
+def find_authority(world: World, name: bytes, rrtype: int) -> Zone | None:
+    """The closest zone at or above a name; for DS the parent's (RFC 4035 section 3.1.4.1)."""
+    zone = world.zones.find_zone(name)
+    if rrtype == DS and zone is not None and zone.apex == name and len(name) > 1:
+        return world.zones.find_zone(parent_name(name)) or zone
+    return zone
 
 
 class Composition:
@@ -173,63 +211,44 @@ class Composition:
         self.steering: Steering | None = None
         """Set when the answer is nothing but what a plan of this says."""
 
-    def answer(self, rrtype: int) -> Answer:
-        """Follow RFC 1034 section 4.3.2, with RFC 6604's rule: the RCODE is that of the last name of the chain."""
-        owner = self._name
-        rcode = NOERROR
-        authoritative = True
-        seen: set[bytes] = set()
-        while len(seen) < CHAIN_LIMIT and owner not in seen:
-            seen.add(owner)
-            zone = self._find_zone(owner, rrtype)
-            if zone is None:
-                if len(seen) == 1:
-                    self.memorable = False
-                    return _REFUSED
-                break
-            labels = key_labels(owner, zone.apex)
-            found = self._zones.find(zone, labels)
-            kind, value = found.kind, found.value
-            if kind == CUT:
-                cut = ancestor(owner, len(labels) - found.depth)
-                if value[1] & CUT_IS_DNAME:
-                    target = self._add_dname(owner, cut, value)
+    def answer(self, rrtype: int, zone: Zone, found: Found) -> Answer:
+        """Go on from where the look-up of the name asked for landed.
+
+        RFC 1034 section 4.3.2, and RFC 6604: the RCODE is that of the last name of the chain.
+        """
+        owner, rcode, authoritative = self._name, NOERROR, True
+        seen = {owner}
+        self.memorable = found.kind in (EXACT, EMPTY)
+        while True:
+            target: bytes | None = None
+            if found.kind == CUT and not (rrtype == DS and found.depth == depth_below(owner, zone.apex)):
+                cut = ancestor(owner, depth_below(owner, zone.apex) - found.depth)
+                if found.value[1] & CUT_IS_DNAME:
+                    target = self._add_dname(owner, cut, found.value)
                     if target is None:
                         rcode = YXDOMAIN
-                        break
-                    owner = target
-                    continue
-                if not (rrtype == DS and found.depth == len(labels)):
-                    if len(seen) == 1:
-                        authoritative = False
-                    self._refer(zone, cut, value)
-                    break
-            elif kind == MISSING:
-                self.memorable = False
+                else:
+                    authoritative = len(seen) > 1
+                    self._refer(zone, cut, found.value)
+            elif found.kind == MISSING:
                 rcode = NXDOMAIN
                 self._add_soa(zone)
-                break
-            elif kind == EMPTY:
+            elif found.kind == EMPTY:
                 self._add_soa(zone)
-                break
-            elif kind == WILDCARD:
-                self.memorable = False
-            node_owner = owner
-            if kind == WILDCARD:
-                node_owner = b"\1*" + ancestor(owner, len(labels) - found.depth)
-            target = self._answer_node(zone, owner, node_owner, value, rrtype)
-            if target is None:
+            else:
+                target = self._answer_node(zone, owner, find_node_owner(found, owner, zone), found.value, rrtype)
+            if target is None or target in seen or len(seen) >= CHAIN_LIMIT:
                 break
             owner = target
+            seen.add(owner)
+            next_zone = find_authority(self._world, owner, rrtype)
+            if next_zone is None:
+                break
+            zone = next_zone
+            found = self._zones.find(zone, key_labels(owner, zone.apex))
+            self.memorable = self.memorable and found.kind in (EXACT, EMPTY)
         self._add_targets()
         return self._finish(rcode, authoritative)
-
-    def _find_zone(self, owner: bytes, rrtype: int) -> Zone | None:
-        """The closest zone; a DS record lives on the parent's side of the cut (RFC 4035 section 3.1.4.1)."""
-        zone = self._zones.find_zone(owner)
-        if rrtype == DS and zone is not None and zone.apex == owner and len(owner) > 1:
-            return self._zones.find_zone(owner[owner[0] + 1 :]) or zone
-        return zone
 
     def _answer_node(self, zone: Zone, owner: bytes, node_owner: bytes, value: bytes, rrtype: int) -> bytes | None:
         """Answer from the node of an existing name; the target if the answer goes on at a CNAME's target."""
@@ -257,7 +276,7 @@ class Composition:
         if (
             alone
             and self.memorable
-            and rrtype not in TYPES_WITH_TARGETS
+            and rrtype not in _TYPES_WITH_TARGETS
             and all(plan.rrsets for plan in steering.plans)
         ):
             self.steering = steering
@@ -310,7 +329,7 @@ class Composition:
         return target.lower()
 
     def _add_soa(self, zone: Zone) -> None:
-        """The SOA that lets a negative answer be kept (RFC 2308 section 3)."""
+        """The SOA of a negative answer."""
         self._add(1, zone.apex, (SOA, 1, render_record(OWNER, SOA, zone.negative_ttl, zone.soa)))
 
     def _add_targets(self) -> None:
@@ -320,14 +339,10 @@ class Composition:
             zone = self._zones.find_zone(target)
             if zone is None:
                 continue
-            labels = key_labels(target, zone.apex)
-            found = self._zones.find(zone, labels)
-            if found.kind == EXACT:
-                node_owner = target
-            elif found.kind == WILDCARD:
-                node_owner = b"\1*" + ancestor(target, len(labels) - found.depth)
-            else:
+            found = self._zones.find(zone, key_labels(target, zone.apex))
+            if found.kind not in (EXACT, WILDCARD):
                 continue
+            node_owner = find_node_owner(found, target, zone)
             for rrtype in _ADDRESS_TYPES:
                 rrset = self._find_rrset(node_owner, found.value, rrtype)
                 if rrset is not None:
@@ -343,7 +358,7 @@ class Composition:
             pointer = owner
         else:
             pointer = (0xC000 | offset).to_bytes(2, "big")
-        with_names = rrtype in TYPES_WITH_TARGETS or rrtype in (CNAME, NS)
+        with_names = rrtype in _TYPES_WITH_NAMES
         if pointer == OWNER and not with_names:
             self._sections[section].append(records)
             self._position += len(records)
@@ -383,6 +398,22 @@ class Composition:
         essential, additional = self._essential or (len(body), self._counts[2])
         answers, authorities, additionals = self._counts
         return Answer(rcode, authoritative, (answers, authorities, additionals), body, essential, additional)
+
+
+def find_node_owner(found: Found, name: bytes, zone: Zone) -> bytes:
+    """The owner of the node that a look-up of `name` landed on: itself, or the wildcard."""
+    if found.kind == WILDCARD:
+        return b"\1*" + ancestor(name, depth_below(name, zone.apex) - found.depth)
+    return name
+
+
+def depth_below(name: bytes, apex: bytes) -> int:
+    """How many labels `name` has below `apex`."""
+    depth = 0
+    while len(name) > len(apex):
+        name = parent_name(name)
+        depth += 1
+    return depth
 
 
 def ancestor(name: bytes, labels: int) -> bytes:

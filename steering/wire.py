@@ -9,6 +9,7 @@ Rules of this file
   under any spelling of that name (the case of the question is preserved, RFC 4343).
 """
 
+import functools
 import struct
 from typing import Final
 
@@ -99,11 +100,11 @@ class Edns:
 class Query:
     """One question. `name` is lower case, `question` is the whole question section as it was spelt."""
 
-    __slots__ = ("edns", "id", "name", "question", "recursion_desired", "rrclass", "rrtype")
+    __slots__ = ("edns", "identifier", "name", "question", "recursion_desired", "rrclass", "rrtype")
 
     def __init__(
         self,
-        id: bytes,
+        identifier: bytes,
         recursion_desired: int,
         question: bytes,
         name: bytes,
@@ -111,7 +112,7 @@ class Query:
         rrclass: int,
         edns: Edns | None,
     ) -> None:
-        self.id = id
+        self.identifier = identifier
         self.recursion_desired = recursion_desired
         self.question = question
         self.name = name
@@ -278,17 +279,17 @@ class Answer:
             opt, variant = b"", query.recursion_desired
         else:
             opt, variant = self._render_opt(edns, scope), query.recursion_desired | 2
-        reply = query.id + self._heads[variant] + query.question + self.body + opt
+        reply = query.identifier + self._heads[variant] + query.question + self.body + opt
         if len(reply) <= size:
             return reply
         body = self.body[: self.essential]
-        reply = query.id + self._essential_heads[variant] + query.question + body + opt
+        reply = query.identifier + self._essential_heads[variant] + query.question + body + opt
         if len(reply) <= size:
             return reply
         head = bytearray(self._heads[variant])
         head[0] |= 0x02
         head[4:10] = (0, 0, 0, 0, 0, variant >> 1)
-        return query.id + bytes(head) + query.question + opt
+        return query.identifier + bytes(head) + query.question + opt
 
     def _render_opt(self, edns: Edns, scope: int) -> bytes:
         subnet = edns.subnet
@@ -309,6 +310,7 @@ class Answer:
         )
 
 
+@functools.lru_cache(1024)
 def _render_heads(rcode: int, authoritative: bool, counts: tuple[int, int, int]) -> tuple[bytes, ...]:
     """Flags and counts for the four kinds of query: RD clear or set, then the same with an OPT record to come."""
     answers, authorities, additionals = counts

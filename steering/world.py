@@ -1,7 +1,8 @@
 """The world: everything that decides an answer, as one immutable value behind one reference.
 
-Whoever answers takes the reference once per batch of packets. A change makes a new World from the old one and only what
-the change touches is computed again: a change of health, the plans of load balancers that use a pool whose state changed.
+Whoever answers takes the reference once per batch of packets. A change makes a new World from the old one and only
+what the change touches is computed again: a change of health, the plans of load balancers that use a pool whose state
+changed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,21 +29,21 @@ class AddressMap(Protocol):
 class Steering:
     """One (name, type) of a load balancer: a Plan for each class, and the map that finds the class of a client."""
 
-    __slots__ = ("balancer", "map", "orders", "plans", "rrtype")
+    __slots__ = ("balancer", "classes", "orders", "plans", "rrtype")
 
     def __init__(
         self,
         balancer: LoadBalancer,
         rrtype: int,
         orders: tuple[tuple[str, ...], ...],
-        map: AddressMap | None,
+        classes: AddressMap | None,
         plans: tuple[Plan, ...],
     ) -> None:
         self.balancer = balancer
         self.rrtype = rrtype
         self.orders = orders
         """The pools of each class in failover order."""
-        self.map = map
+        self.classes = classes
         """None when all clients are of one class."""
         self.plans = plans
 
@@ -93,7 +94,7 @@ class World:
             plans = tuple(make_plan(old.balancer, order, rrtype, self.pools, states) for order in old.orders)
             steered[owner] = {
                 **steered[owner],
-                rrtype: Steering(old.balancer, rrtype, old.orders, old.map, plans),
+                rrtype: Steering(old.balancer, rrtype, old.orders, old.classes, plans),
             }
         return World(self.zones, self.pools, health, states, steered, self._users)
 

@@ -1,8 +1,8 @@
 """Plans: what each class of clients gets for one (name, type) under the present health, ready to be sent.
 
-Pure: load balancer, pools and health in, Plans out. For one type, only pools that carry records of it are candidates, and
-a pool whose healthy origins carry none of it is down for it; so an answer is never empty because of health. When no
-candidate is up, the fallback pool answers: what is healthy in it if it is up, else all of it.
+Pure: load balancer, pools and health in, Plans out. For one type, only pools that carry records of it are candidates,
+and a pool whose healthy origins carry none of it is down for it; so an answer is never empty because of health. When
+no candidate is up, the fallback pool answers: what is healthy in it if it is up, else all of it.
 
 The TTL is the load balancer's, but no answer is kept past the earliest moment at which it could change:
 the TTL is at most the shortest `flip_after` of the pools that were looked at, and at least MINIMUM_TTL.

@@ -1,7 +1,7 @@
 """Pools: which of their origins can take traffic under the present health.
 
-A pool with fewer healthy origins than `minimum_origins` is down. `enabled = false` removes an origin or a pool, whatever
-its health; health only demotes. A pool without a monitor is healthy.
+A pool with fewer healthy origins than `minimum_origins` is down. `enabled = false` removes an origin or a pool,
+whatever its health; health only demotes. A pool without a monitor is healthy.
 """
 
 import math

@@ -37,8 +37,8 @@ class Record:
         Names must be absolute: text in a configuration has no $ORIGIN that a reader could see.
         """
         like = f"like {cls.example}"
-        if "\n" in text or "\r" in text:
-            raise RecordError(f"expected {cls.name} record text on one line, {like}")
+        if not text.replace("\t", " ").isprintable():
+            raise RecordError(f"expected {cls.name} record text in one line of printable characters, {like}")
         wire = io.BytesIO()
         try:
             dns.rdata.from_text("IN", cls.name, text, relativize=False).to_wire(wire)

@@ -1,10 +1,11 @@
 """Loading: the configured zones, from their files and the load balancers, into the store; all or nothing.
 
-A zone is read, checked, merged with the default answers of its load balancers and staged; when all are, they are published in
-one commit by whoever asked for them. A zone whose files and load balancers are as they were at the last load is not read again.
+A zone is read, checked, merged with the default answers of its load balancers and staged; when all are, they are
+published in one commit by whoever asked for them. A zone whose files and load balancers are as they were at the last
+load is not read again.
 
-A steered name is an ordinary name: at its node the store holds what its load balancer answers when all is healthy, and the
-flag STEERED. What a zone file says for a steered (name, type) is replaced.
+A steered name is an ordinary name: at its node the store holds what its load balancer answers when all is healthy, and
+the flag STEERED. What a zone file says for a steered (name, type) is replaced.
 """
 
 import hashlib
@@ -73,7 +74,8 @@ def stage_zones(
 ) -> Callable[[], None]:
     """Read and check the zones of the configuration; what is returned serves them, and no others, when called.
 
-    Raises ZonesError with every problem, or StoreError; the zones that are served have not changed then. `now` is in Unix seconds.
+    Raises ZonesError with every problem, or StoreError; the zones that are served have not changed then. `now` is in
+    Unix seconds.
     """
     writer = ZoneWriter(store)
     writer.collect_garbage()

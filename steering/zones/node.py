@@ -19,7 +19,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from steering.wire import DNAME, NS, OWNER, render_record, split_labels
+from steering.wire import DNAME, NS, OWNER, render_record
 
 CUT_IS_DNAME: Final = 1
 """Flag: the cut is a DNAME (RFC 6672), not a delegation."""
@@ -35,15 +35,17 @@ _HEADER_SIZE: Final = 2
 
 def key_labels(name: bytes, apex: bytes) -> list[bytes]:
     """The parts of the key of `name`, which is at or below `apex`: one for each label below it, the topmost first."""
-    labels = split_labels(name[: len(name) - len(apex)] + b"\0")
+    below = name[: len(name) - len(apex)]
+    labels = []
+    position = 0
+    while position < len(below):
+        end = position + below[position] + 1
+        labels.append(below[position + 1 : end] + b"\0")
+        position = end
+    if b"\1" in below or b"\0" in below:  # in a label, or the length of one
+        labels = [label[:-1].replace(b"\1", b"\1\2").replace(b"\0", b"\1\1") + b"\0" for label in labels]
     labels.reverse()
-    return [_escape(label) + b"\0" for label in labels]
-
-
-def _escape(label: bytes) -> bytes:
-    if b"\0" in label or b"\1" in label:
-        return label.replace(b"\1", b"\1\2").replace(b"\0", b"\1\1")
-    return label
+    return labels
 
 
 def name_of_key(key: bytes, apex: bytes) -> bytes:

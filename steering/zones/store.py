@@ -244,7 +244,8 @@ def read_zones(store: Store) -> dict[bytes, Zone]:
 class ZoneWriter:
     """Stages any number of zones while the old ones are served, then publishes them all in one commit.
 
-    There is one writer at a time. Any method raises StoreError when the disk is full or fails; nothing is published then.
+    There is one writer at a time. Any method raises StoreError when the disk is full or fails; nothing is published
+    then.
     """
 
     def __init__(self, store: Store) -> None:

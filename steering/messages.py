@@ -1,0 +1,118 @@
+"""What processes say to each other: control and the workers over the feed (serve/feed.py), and what control tells of
+itself over the control socket."""
+
+import msgspec
+
+from monitors.scheduler import Statistics
+from steering.balance.pools import Verdict
+from steering.balance.rules import Rules
+from steering.settings import Settings
+
+
+class MapFile(msgspec.Struct, frozen=True, array_like=True):
+    """The compiled map of one set of Rules."""
+
+    rules: Rules
+    path: str
+
+
+class TargetHealth(msgspec.Struct, frozen=True, array_like=True):
+    """The health of one target."""
+
+    monitor: str
+    address: str
+    verdict: Verdict
+
+
+class Configured(msgspec.Struct, frozen=True, tag=True):
+    """Control to a worker: everything, on connecting and after each reload. The zones are in the store."""
+
+    settings: Settings
+    maps: tuple[MapFile, ...]
+    health: tuple[TargetHealth, ...]
+
+
+class HealthChanged(msgspec.Struct, frozen=True, tag=True):
+    """Control to a worker: targets whose health matters to answers in another way than before."""
+
+    health: tuple[TargetHealth, ...]
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control: who it is, on connecting."""
+
+    number: int
+    pid: int
+
+
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control, now and then: its counters since it started."""
+
+    udp: int
+    """Packets that came by UDP."""
+    tcp: int
+    """Messages that came by TCP."""
+
+
+ToWorker = Configured | HealthChanged
+ToControl = Hello | Counted
+
+
+class OriginStatus(msgspec.Struct, frozen=True):
+    """An origin as control sees it; `up` is None without a monitor, or before the first result."""
+
+    name: str
+    address: str
+    enabled: bool
+    weight: float
+    up: bool | None = None
+    since: float | None = None
+    """Unix seconds."""
+    rtt: float | None = None
+    """Seconds."""
+    reason: str = ""
+    evidence: str = ""
+    flip_after: float | None = None
+    """Seconds that must pass before the next result that could change `up`."""
+
+
+class PoolStatus(msgspec.Struct, frozen=True):
+    """A pool as control sees it."""
+
+    name: str
+    enabled: bool
+    up: bool
+    monitor: str | None
+    minimum_origins: int
+    healthy: int
+    origins: tuple[OriginStatus, ...]
+
+
+class ZoneStatus(msgspec.Struct, frozen=True):
+    """A zone that is served."""
+
+    name: str
+    serial: int
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """A worker that is fed; packets and messages since it started."""
+
+    number: int
+    pid: int
+    udp: int
+    tcp: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The reply to the request `status`."""
+
+    configuration: str
+    since: float
+    """When the configuration was taken, in Unix seconds."""
+    pid: int
+    listen: tuple[str, ...]
+    pools: tuple[PoolStatus, ...]
+    zones: tuple[ZoneStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    probes: Statistics

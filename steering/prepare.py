@@ -1,0 +1,239 @@
+"""Preparing: everything slow between a configuration and the answers, in a process of its own.
+
+Control runs this as a child, since a minute of parsing must not delay a probe, and since the memory that it takes goes
+with it. The compiled maps and the staged zones are files in the state directory; what is staged is published when
+control says so.
+
+    control ── Settings ──> child        (frames as in serve/feed.py, over pipes)
+    control <── Prepared or Failed ── child
+    control ── one byte ──> child        publish; end of file instead: forget it
+    control <── Published or Failed ── child
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import msgspec
+import trio
+
+import geodata
+from geodata.classes import PlaceMap, compile_classes, compile_places
+from geodata.errors import GeoError
+from geodata.regions import REGIONS_FILE, Regions
+from geodata.source import Source
+from geodata.sources import SOURCES
+from geodata.sources.country import COUNTRY_FILE
+from steering.balance.rules import DEFAULT_CLASS, Classifier
+from steering.messages import MapFile
+from steering.settings import Settings
+from steering.world import rules_in_use
+from steering.zones.load import LoadReport, ZonesError, stage_zones
+from steering.zones.store import Store, StoreError
+from steering.zones.zonefile import FileRead
+
+MAP_FORMAT = 1
+"""Raised when the same input compiles to another map than before."""
+
+
+class Prepared(msgspec.Struct, frozen=True, tag=True):
+    """All is ready to be published."""
+
+    maps: tuple[MapFile, ...]
+    zones: tuple[LoadReport, ...]
+    seconds: float
+
+
+class Published(msgspec.Struct, frozen=True, tag=True):
+    """The staged zones are served now."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """Nothing was changed, for these reasons."""
+
+    problems: tuple[str, ...]
+
+
+Reply = Prepared | Published | Failed
+
+
+class PrepareError(Exception):
+    """What was asked for cannot be served; everything is as it was."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Preparation:
+    """Control's end of the child."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process = process
+        self.prepared = Prepared((), (), 0.0)
+
+    async def publish(self) -> None:
+        """Serve the staged zones; raises PrepareError."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(b"\0")
+        await self._read(Published)
+
+    async def _read(self, expected: "type[ReplyType]") -> "ReplyType":
+        assert self._process.stdout is not None
+        received = bytearray()
+        while len(received) < 4 or len(received) < 4 + int.from_bytes(received[:4], "big"):
+            data = await self._process.stdout.receive_some()
+            if not data:
+                raise PrepareError(
+                    (f"the process that prepares zones and maps ended: status {await self._process.wait()}",)
+                )
+            received += data
+        reply = msgspec.msgpack.decode(received[4:], type=Reply)
+        if isinstance(reply, Failed):
+            raise PrepareError(reply.problems)
+        assert isinstance(reply, expected)
+        return reply
+
+
+ReplyType = TypeVar("ReplyType", Prepared, Published)
+
+
+async def prepare(settings: Settings, nursery: trio.Nursery) -> Preparation:
+    """Stage the zones and compile the maps of a configuration in a child of `nursery`; raises PrepareError."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(geodata.__file__).parent.parent)}
+    process: trio.Process = await nursery.start(
+        partial(
+            trio.run_process,
+            [sys.executable, "-P", "-m", "steering.prepare"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            check=False,
+            env=environment,
+        )
+    )
+    preparation = Preparation(process)
+    assert process.stdin is not None
+    try:
+        await process.stdin.send_all(_frame(settings))
+    except trio.BrokenResourceError:
+        pass  # it died: reading its reply says so
+    preparation.prepared = await preparation._read(Prepared)
+    return preparation
+
+
+def main() -> None:
+    """The child."""
+    replies, requests = sys.stdout.buffer, sys.stdin.buffer
+    settings = msgspec.msgpack.decode(requests.read(int.from_bytes(requests.read(4), "big")), type=Settings)
+    start = time.monotonic()
+    reports: list[LoadReport] = []
+    try:
+        maps = compile_maps(settings)
+        state = Path(settings.server.state)
+        publish = stage_zones(settings, Store(state / "zones", write=True), time.time(), reports.append)
+        _reply(replies, Prepared(maps, tuple(reports), time.monotonic() - start))
+        if requests.read(1):
+            publish()
+            _reply(replies, Published())
+    except GeoError as error:
+        _reply(replies, Failed(error.problems))
+    except ZonesError as error:
+        _reply(replies, Failed(tuple(map(str, error.problems))))
+    except StoreError as error:
+        _reply(replies, Failed((str(error),)))
+
+
+def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
+    """Compile the map of each set of rules into the state directory, unless it is there; raises GeoError."""
+    needed = sorted(rules_in_use(settings.load_balancers), key=msgspec.msgpack.encode)
+    if not needed:
+        return ()
+    directory = Path(settings.server.state) / "maps"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest = _digest_of_files(settings)
+    places: PlaceMap | None = None
+    maps = []
+    for rules in needed:
+        name = hashlib.sha256(digest + msgspec.msgpack.encode(rules)).hexdigest()[:32]
+        path = directory / f"{name}.map"
+        if not path.exists():
+            places = places or load_places(settings)
+            compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS).write(path)
+        path.touch()
+        maps.append(MapFile(rules, str(path)))
+    _remove_old_maps(directory, {Path(each.path) for each in maps})
+    return tuple(maps)
+
+
+def load_places(settings: Settings) -> PlaceMap:
+    """Where every address is, by the configured sources, or by the data that waypost ships; raises GeoError."""
+    regions = Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
+    return compile_places(_read_sources(settings), regions)
+
+
+def _read_sources(settings: Settings) -> Iterable[Source]:
+    problems: list[str] = []
+    sources = []
+    for kind, path in _source_files(settings):
+        try:
+            sources.append(SOURCES[kind](path))
+        except GeoError as error:
+            problems += error.problems
+    if problems:
+        raise GeoError(*problems)
+    return sources
+
+
+def _source_files(settings: Settings) -> list[tuple[str, Path]]:
+    """Kind and file of each source; an operator's networks alone do not replace the country data."""
+    files: list[tuple[str, Path]] = [(source.type, Path(source.path)) for source in settings.geo]
+    if all(kind == "networks" for kind, _ in files):
+        files.append(("country", COUNTRY_FILE))
+    return files
+
+
+def _digest_of_files(settings: Settings) -> bytes:
+    """Changes whenever a file that places come from is written or replaced."""
+    paths = [path for _, path in _source_files(settings)] + [
+        Path(settings.regions) if settings.regions else REGIONS_FILE
+    ]
+    stamps = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise GeoError(f"{path}: {error.strerror}") from error
+        stamps.append(FileRead(str(path), status.st_size, status.st_mtime_ns, status.st_ino))
+    return hashlib.sha256(
+        msgspec.msgpack.encode((MAP_FORMAT, [kind for kind, _ in _source_files(settings)], stamps))
+    ).digest()
+
+
+MAP_LIFETIME = 3600
+"""Seconds for which a map that is not used any more stays: a worker may just be about to open it."""
+
+
+def _remove_old_maps(directory: Path, used: set[Path]) -> None:
+    for path in set(directory.glob("*.map")) - used:
+        if time.time() - path.stat().st_mtime > MAP_LIFETIME:
+            path.unlink(missing_ok=True)
+
+
+def _frame(message: msgspec.Struct) -> bytes:
+    body = msgspec.msgpack.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+def _reply(stream: BinaryIO, message: Reply) -> None:
+    stream.write(_frame(message))
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

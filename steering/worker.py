@@ -1,0 +1,133 @@
+"""A worker: the DNS sockets, the current World, and `respond` between them.
+
+It is fed by control and does nothing that can wait. Without a world yet (it has just been started) it leaves packets
+in its sockets until control has spoken; when control is away it goes on with the last world that it knew. Changes in
+the zone store it sees for itself, in the snapshot that it takes for each burst of packets.
+"""
+
+import logging
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import trio
+
+from geodata.classes import ClassMap
+from geodata.errors import GeoError
+from steering.balance.pools import Health
+from steering.messages import Configured, Counted, HealthChanged, Hello, TargetHealth, ToWorker
+from steering.respond import respond
+from steering.serve.feed import Connection, connect_feed
+from steering.serve.tcp import Address, TcpLimits, serve_tcp
+from steering.serve.udp import serve_udp
+from steering.supervisor import WorkerEnd
+from steering.world import World, make_world
+from steering.zones.store import Store, StoreReader
+
+COUNT_INTERVAL = 1.0
+"""Seconds between two reports of the counters to control."""
+
+logger = logging.getLogger("waypost.worker")
+
+
+def run_worker(state: Path, end: WorkerEnd) -> None:
+    """Answer until SIGTERM, then drain; the main function of the process."""
+    store = Store(state / "zones")
+    trio.run(Worker(store, end).run)
+
+
+class Worker:
+    """The world that a worker answers from, and the tasks around it."""
+
+    def __init__(self, store: Store, end: WorkerEnd) -> None:
+        self._end = end
+        self._zones = StoreReader(store)
+        self._world: World | None = None
+        self._configured = trio.Event()
+        self._udp = 0
+        self._tcp = 0
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, or until the supervisor is gone."""
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_control)
+                nursery.start_soon(self._serve)
+                nursery.start_soon(wait_for_end, signals, self._end.lifeline, nursery.cancel_scope)
+
+    async def _serve(self) -> None:
+        await self._configured.wait()
+        async with trio.open_nursery() as nursery:
+            for listener in self._end.udp:
+                nursery.start_soon(serve_udp, listener, self._open_world, random.random, self._count_udp)
+            nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits())
+
+    @contextmanager
+    def _open_world(self) -> Iterator[World]:
+        """The current world with the newest snapshot of the zones."""
+        changed = self._zones.begin()
+        try:
+            assert self._world is not None, "nothing is served before the first world"
+            if changed:
+                self._world = self._world.with_zones_changed()
+            yield self._world
+        finally:
+            self._zones.end()
+
+    def _count_udp(self, packets: int) -> None:
+        self._udp += packets
+
+    def _answer_tcp(self, message: bytes, client: Address) -> bytes | None:
+        self._tcp += 1
+        with self._open_world() as world:
+            return respond(message, client[0], True, random.random, world)
+
+    async def _follow_control(self) -> None:
+        await connect_feed(self._end.feed, msgspec.msgpack.Decoder(ToWorker), self._obey)
+
+    async def _obey(self, connection: Connection[ToWorker]) -> None:
+        """Take what control says until the connection is lost."""
+        connection.send(Hello(self._end.number, os.getpid()))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._report, connection)
+            async for message in connection:
+                try:
+                    self._world = self._apply(message)
+                except GeoError:
+                    logger.exception("a map of control's is not usable; going on with the world as it was")
+                    continue
+                self._configured.set()
+            nursery.cancel_scope.cancel()
+
+    def _apply(self, message: ToWorker) -> World:
+        if isinstance(message, HealthChanged) and self._world is not None:
+            return self._world.with_health(_health_of(message.health))
+        assert isinstance(message, Configured), "the first message of control"
+        maps = {each.rules: ClassMap.open(Path(each.path)) for each in message.maps}
+        return make_world(message.settings, self._zones, maps, _health_of(message.health))
+
+    async def _report(self, connection: Connection[ToWorker]) -> None:
+        while True:
+            connection.send(Counted(self._udp, self._tcp))
+            await trio.sleep(COUNT_INTERVAL)
+
+
+def _health_of(rows: tuple[TargetHealth, ...]) -> Health:
+    return {(row.monitor, row.address): row.verdict for row in rows}
+
+
+async def wait_for_end(signals: AsyncIterator[int], lifeline: int, scope: trio.CancelScope) -> None:
+    """Cancel `scope` at SIGTERM, or when the supervisor is dead (its end of the lifeline is closed)."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait_for_supervisor() -> None:
+            await trio.lowlevel.wait_readable(lifeline)
+            scope.cancel()
+
+        nursery.start_soon(wait_for_supervisor)
+        async for _ in signals:
+            scope.cancel()
