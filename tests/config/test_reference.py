@@ -1,0 +1,96 @@
+"""config/reference.md says exactly what the Structs of the settings say: every key, default and range."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.inspect import Field, StructType, type_info
+
+from monitors.monitor import Monitor
+from monitors.probes import PROBES
+from steering.reading import expected
+from steering.records import RECORDS_BY_TYPE
+from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
+
+REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "Top level": Settings,
+    "`[server]`": Server,
+    "`[[geo]]`": GeoSource,
+    "`[[monitor]]`": Monitor,
+    "`[[pool]]`": Pool,
+    "`[[pool.origin]]`": Origin,
+    "`[[zone]]`": Zone,
+    "`[[load_balancer]]`": LoadBalancer,
+    "`[load_balancer.random_steering]`": RandomSteering,
+    **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
+}
+
+Row = tuple[str, str]
+"""Default and what is allowed."""
+
+
+def written() -> dict[str, dict[str, Row]]:
+    """Heading → key → row, from the page."""
+    tables: dict[str, dict[str, Row]] = {}
+    heading = ""
+    for line in REFERENCE.read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"##+ (.*)", line):
+            heading = match[1]
+            tables[heading] = {}
+        elif line.startswith("| `"):
+            key, default, allowed, meaning = (cell.strip() for cell in line.strip("|").split("|"))
+            assert meaning.endswith("."), f"{heading} {key}: a sentence ends with a dot"
+            assert key.strip("`") not in tables[heading], f"{heading} {key} is there twice"
+            tables[heading][key.strip("`")] = default, allowed
+    return tables
+
+
+def fields_of(kind: type[msgspec.Struct]) -> dict[str, Row]:
+    """Key → row, from a Struct; what all monitors share is not repeated for each."""
+    info = type_info(kind)
+    assert isinstance(info, StructType)
+    shared = (
+        {field.name for field in msgspec.structs.fields(Monitor)}
+        if kind is not Monitor and issubclass(kind, Monitor)
+        else set()
+    )
+    return {
+        field.encode_name: (default_of(field), expected(field.type))
+        for field in info.fields
+        if field.name not in shared
+    }
+
+
+def default_of(field: Field) -> str:
+    """The default as the page writes it: `TOML`, required or none."""
+    if field.required:
+        return "required"
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    if value is None or (value == () and field.encode_name != "nameservers"):
+        return "none"
+    if field.encode_name == "types":
+        value = [RECORDS_BY_TYPE[number].name for number in value]
+    if value == RandomSteering():
+        value = {}
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{json.dumps(value)}`"
+
+
+def test_every_table_is_there() -> None:
+    assert set(written()) == set(TABLES)
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_table_says_what_the_struct_says(heading: str) -> None:
+    rows = written()[heading]
+    if heading == "`[[monitor]]`":
+        assert rows.pop("type") == (
+            "required",
+            "one of " + ", ".join(json.dumps(name) for name in sorted(PROBES)),
+        )
+    assert rows == fields_of(TABLES[heading])
