@@ -15,7 +15,7 @@ import trio
 T = TypeVar("T")
 
 
-class MailThreadClosed(RuntimeError):  # noqa: N818  # reads as what happened
+class MailThreadClosed(RuntimeError):
     """The thread was closed before the work had ended."""
 
 

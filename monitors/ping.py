@@ -51,7 +51,7 @@ RESEND_PAUSES = (0.1, 0.2, 0.4, 0.8)
 BUFFER_BYTES = 4 << 20
 
 
-class PingNotPermitted(Exception):  # noqa: N818  # reads as what happened
+class PingNotPermitted(Exception):
     """The system allows this process neither unprivileged nor raw ICMP sockets; the message says what to
     do."""
 
