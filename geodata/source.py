@@ -1,0 +1,36 @@
+"""What one source of geographic data says about all addresses."""
+
+import msgspec
+
+from geodata.place import NOWHERE, Place
+from geodata.ranges import Ranges
+
+
+class Source(msgspec.Struct, frozen=True, eq=False):
+    """The ids of `ipv4` and `ipv6` are indices into `places`; id 0 is `NOWHERE`: this source does not know.
+
+    Every other place has a country: a record without one says nothing that steering can use.
+    `operator`: the operator's own word, which goes before every database. `built`: Unix seconds, of the data.
+    """
+
+    name: str
+    places: tuple[Place, ...]
+    ipv4: Ranges
+    ipv6: Ranges
+    operator: bool = False
+    built: int | None = None
+
+
+class PlaceList:
+    """Numbers the distinct places of a source in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._ids = {NOWHERE: 0}
+
+    def id_of(self, place: Place) -> int:
+        """The id; 0 for every place without a country."""
+        return self._ids.setdefault(place, len(self._ids)) if place.country else 0
+
+    def places(self) -> tuple[Place, ...]:
+        """The places, each at its id."""
+        return tuple(self._ids)
