@@ -42,12 +42,11 @@ from steering.messages import (
 )
 from steering.prepare import PrepareError, prepare
 from steering.problems import SettingsError
+from steering.process import ControlEnd, wait_for_end
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.settings import Pool, Settings, load_settings
-from steering.supervisor import ControlEnd
 from steering.wire import name_to_text
-from steering.worker import wait_for_end
 from steering.zones.load import LoadReport
 
 FIRST_RESULTS_MARGIN = 5.0

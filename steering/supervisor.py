@@ -32,8 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-import msgspec
-
+from steering.process import ControlEnd, WorkerEnd
 from steering.serve.control_socket import lock_state
 
 FEED_NAME = "feed.sock"
@@ -61,25 +60,6 @@ logger = logging.getLogger("waypost.supervisor")
 
 class ListenError(Exception):
     """Addresses that cannot be listened on; the message names each, the reason and the remedy."""
-
-
-class ControlEnd(msgspec.Struct, frozen=True):
-    """What control gets from the supervisor."""
-
-    feed: socket.socket  # listening UNIX socket, for `serve_feed`
-    ready: Callable[[], None]  # to be called once: answers may begin, SIGHUP is handled
-    resume: bool  # an earlier control was ready and died: workers are answering already
-    lifeline: int  # becomes readable when the supervisor is dead: end
-
-
-class WorkerEnd(msgspec.Struct, frozen=True):
-    """What a worker gets from the supervisor. The sockets do not block."""
-
-    number: int  # 1 to N
-    udp: tuple[socket.socket, ...]  # one for each address, in their order
-    tcp: tuple[socket.socket, ...]  # the same, listening
-    feed: str  # address for `connect_feed`
-    lifeline: int  # becomes readable when the supervisor is dead: end
 
 
 def supervise(

@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
 from steering.messages import Configured, Counted, HealthChanged, Hello, TargetHealth, ToWorker
+from steering.process import WorkerEnd, wait_for_end
 from steering.respond import respond
 from steering.serve.feed import Connection, connect_feed
 from steering.serve.tcp import Address, TcpLimits, serve_tcp
 from steering.serve.udp import serve_udp
-from steering.supervisor import WorkerEnd
 from steering.world import World, make_world
 from steering.zones.store import Store, StoreReader
 
@@ -118,16 +118,3 @@ class Worker:
 
 def _health_of(rows: tuple[TargetHealth, ...]) -> Health:
     return {(row.monitor, row.address): row.verdict for row in rows}
-
-
-async def wait_for_end(signals: AsyncIterator[int], lifeline: int, scope: trio.CancelScope) -> None:
-    """Cancel `scope` at SIGTERM, or when the supervisor is dead (its end of the lifeline is closed)."""
-    async with trio.open_nursery() as nursery:
-
-        async def wait_for_supervisor() -> None:
-            await trio.lowlevel.wait_readable(lifeline)
-            scope.cancel()
-
-        nursery.start_soon(wait_for_supervisor)
-        async for _ in signals:
-            scope.cancel()

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 import trio
 
-from steering.respond import respond
+from steering.respond import Dice, respond
 from steering.wire import SERVFAIL, render_error
 from steering.world import World
 
@@ -24,38 +24,39 @@ LOGGED_LENGTH: Final = 512
 logger = logging.getLogger("waypost.udp")
 
 
-async def serve_udp(
-    listener: socket.socket,
-    open_world: Callable[[], AbstractContextManager[World]],
-    dice: Callable[[], float],
-    count: Callable[[int], None],
-) -> NoReturn:
-    """Answer on a non-blocking socket until cancelled.
+OpenWorld = Callable[[], AbstractContextManager[World]]
+"""Gives the World of one burst."""
 
-    `open_world` gives the World of one burst, `count` hears how many packets a burst had.
-    """
-    receive, send = listener.recvfrom, listener.sendto
+
+async def serve_udp(
+    listener: socket.socket, open_world: OpenWorld, dice: Dice, count: Callable[[int], None]
+) -> NoReturn:
+    """Answer on a non-blocking socket until cancelled; `count` hears how many packets came."""
     while True:
-        await trio.lowlevel.wait_readable(listener)
-        received = 0
-        with open_world() as world:
-            try:
-                while received < BURST:
-                    packet, address = receive(PACKET_SIZE)
-                    received += 1
-                    try:
-                        reply = respond(packet, address[0], False, dice, world)
-                    except Exception:  # the one door through which no packet may pass: say which, answer SERVFAIL
-                        logger.exception(
-                            "a packet from %s could not be answered: %s",
-                            address,
-                            packet[:LOGGED_LENGTH].hex(),
-                        )
-                        reply = render_error(packet, SERVFAIL)
-                    if reply is not None:
-                        send(reply, address)
-            except BlockingIOError:
-                pass  # all is read, or a full send buffer took this burst's last reply
-            except OSError as error:
-                logger.debug("%s: %s", listener, error)  # the network refused a reply; its client will ask again
-        count(received)
+        try:
+            await trio.lowlevel.wait_readable(listener)
+        finally:  # also when cancelled: what has come is answered
+            count(answer_burst(listener, open_world, dice))
+
+
+def answer_burst(listener: socket.socket, open_world: OpenWorld, dice: Dice) -> int:
+    """Answer the packets that have come, at most BURST of them; how many there were."""
+    receive, send = listener.recvfrom, listener.sendto
+    received = 0
+    with open_world() as world:
+        try:
+            while received < BURST:
+                packet, address = receive(PACKET_SIZE)
+                received += 1
+                try:
+                    reply = respond(packet, address[0], False, dice, world)
+                except Exception:  # the one door that no packet may break: say which it was
+                    logger.exception("no answer to a packet from %s: %s", address[0], packet[:LOGGED_LENGTH].hex())
+                    reply = render_error(packet, SERVFAIL)
+                if reply is not None:
+                    send(reply, address)
+        except BlockingIOError:
+            pass  # all is read, or a full send buffer took the last reply
+        except OSError as error:
+            logger.debug("%s: %s", listener, error)  # the network refused a reply: its client will ask again
+    return received

@@ -9,7 +9,8 @@ the flag STEERED. What a zone file says for a steered (name, type) is replaced.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,9 @@ FORMAT = 1
 SYNTHETIC_TTL = 3600
 SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
 """Refresh, retry, expire and negative TTL of the SOA of a zone that has no file, in seconds."""
+
+_RECORD = struct.Struct("!HI")
+"""Type and TTL of a record that waits for its owner's turn; its RDATA follows."""
 
 Defaults = Mapping[bytes, Mapping[int, RRset | None]]
 """Owner -> type -> what a load balancer answers there by default; None: nothing, whatever the zone file says."""
@@ -87,29 +91,27 @@ def stage_zones(
         if old is not None and stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).is_current(digest):
             report(LoadReport(zone.name, old.serial, 0, 0))
             continue
+        files: tuple[FileRead, ...] = ()
         try:
             if zone.file is None:
                 serial = max(int(now), old.serial + 1 if old else 0) & 0xFFFFFFFF
-                content = make_nodes(zone, _make_records(zone, serial), defaults)
-                files: tuple[FileRead, ...] = ()
+                content = ZoneContent(zone, _make_records(zone, serial), defaults)
             else:
                 reading = read_zone(Path(zone.file), zone.name)
-                content = make_nodes(zone, reading, defaults)
+                content = ZoneContent(zone, reading, defaults)
                 files = reading.files
-        except ZoneFileError as error:
-            problems += error.problems
-            continue
-        if not problems:
-            encoded = msgspec.msgpack.encode(Stamp(files, digest))
-            changed = writer.stage(
+            ttl, soa = content.read_soa()
+            served = writer.stage(
                 zone.name,
                 content.nodes,
-                serial=content.serial,
-                soa=content.soa,
-                negative_ttl=content.negative_ttl,
-                stamp=encoded,
+                serial=int.from_bytes(soa[-20:-16], "big"),
+                soa=soa,
+                negative_ttl=min(ttl, int.from_bytes(soa[-4:], "big")),
+                stamp=msgspec.msgpack.encode(Stamp(files, digest)),
             )
-            report(LoadReport(zone.name, content.serial, len(content.nodes), changed))
+            report(LoadReport(zone.name, served.serial, len(content), served.changed))
+        except ZoneFileError as error:
+            problems += error.problems
     if problems:
         raise ZonesError(tuple(problems))
 
@@ -133,55 +135,64 @@ def assign_defaults(settings: Settings) -> Iterable[tuple[Zone, Defaults]]:
     return [(zone, by_zone[zone.name]) for zone in settings.zones]
 
 
-class ZoneContent(msgspec.Struct, frozen=True):
-    """A zone ready for the store."""
+class ZoneContent:
+    """The records of a zone and the default answers in it, grouped by owner; gives nodes in canonical order."""
 
-    nodes: dict[bytes, bytes]
-    """Key without prefix -> value, in canonical order."""
-    serial: int
-    soa: bytes
-    negative_ttl: int
+    def __init__(self, zone: Zone, records: Iterable[Record], defaults: Defaults) -> None:
+        """Reads all records; raises ZoneFileError."""
+        self._zone = zone
+        self._groups: dict[bytes, tuple[bytes, list[bytes]]] = {b"": (zone.name, [])}
+        owner, group = zone.name, self._groups[b""][1]
+        for name, rrtype, ttl, rdata in records:
+            if name != owner:
+                owner, group = name, self._group(name)
+            group.append(_RECORD.pack(rrtype, ttl) + rdata)
+        self._defaults = {b"".join(key_labels(name, zone.name)): answers for name, answers in defaults.items()}
+        for name in defaults:
+            self._group(name)
 
+    def _group(self, owner: bytes) -> list[bytes]:
+        return self._groups.setdefault(b"".join(key_labels(owner, self._zone.name)), (owner, []))[1]
 
-def make_nodes(zone: Zone, records: Iterable[Record], defaults: Defaults) -> ZoneContent:
-    """The nodes of a zone; raises ZoneFileError, also for what cannot be served (`check_owner`)."""
-    apex = zone.name
-    by_key: dict[bytes, list[Record]] = {b"": []}
-    owner, group = apex, by_key[b""]
-    for record in records:
-        if record[0] != owner:
-            owner = record[0]
-            group = by_key.setdefault(b"".join(key_labels(owner, apex)), [])
-        group.append(record)
-    steered = {b"".join(key_labels(owner, apex)): (owner, answers) for owner, answers in defaults.items()}
-    for key in steered:
-        by_key.setdefault(key, [])
-    file = zone.file or name_to_text(apex)
-    problems: list[str] = []
-    nodes: dict[bytes, bytes] = {}
-    tracker = CutTracker()
-    for key in sorted(by_key):
-        group = by_key.pop(key)
-        rrsets = merge_records(group)
-        owner, answers = steered.get(key, (group[0][0] if group else apex, {}))
-        for rrtype, answer in answers.items():
-            rrsets.pop(rrtype, None)
-            if answer is not None:
-                rrsets[rrtype] = (0, [])
-        problems += check_owner(owner, not key, rrsets)
-        cut, flags = tracker.visit(key, key.count(b"\0"), rrsets)
-        if answers and cut:
-            problems.append(f"{name_to_text(owner)}: a load balancer at or below a delegation or DNAME")
-        entries = [pack_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers]
-        entries += [answer for answer in answers.values() if answer is not None]
-        nodes[key] = pack_node(cut, flags | (STEERED if answers else 0), entries)
-        if not key and SOA in rrsets and rrsets[SOA][1]:
-            ttl, rdatas = rrsets[SOA]
-            soa = rdatas[0]
-    if problems:
-        raise ZoneFileError(tuple(ZoneProblem(file, 0, problem) for problem in problems))
-    serial, minimum = int.from_bytes(soa[-20:-16], "big"), int.from_bytes(soa[-4:], "big")
-    return ZoneContent(nodes, serial, soa, min(ttl, minimum))
+    def read_soa(self) -> tuple[int, bytes]:
+        """TTL and RDATA of the SOA; raises ZoneFileError."""
+        for record in self._groups[b""][1]:
+            rrtype, ttl = _RECORD.unpack_from(record)
+            if rrtype == SOA:
+                return ttl, record[_RECORD.size :]
+        raise ZoneFileError((self._problem("there is no SOA record at the apex of the zone"),))
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def nodes(self) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of each node, in canonical order; raises ZoneFileError at the end for what cannot be served."""
+        problems: list[ZoneProblem] = []
+        tracker = CutTracker()
+        for key in sorted(self._groups):
+            owner, group = self._groups[key]
+            rrsets = merge_records([(owner, *_RECORD.unpack_from(record), record[_RECORD.size :]) for record in group])
+            answers = self._defaults.get(key, {})
+            for rrtype, answer in answers.items():
+                rrsets.pop(rrtype, None)
+                if answer is not None:
+                    rrsets[rrtype] = (0, [])
+            problems += map(self._problem, check_owner(owner, not key, rrsets))
+            cut, flags = tracker.visit(key, key.count(b"\0"), rrsets)
+            if answers and cut:
+                problems.append(
+                    self._problem(f"{name_to_text(owner)}: a load balancer at or below a delegation or DNAME")
+                )
+            entries = [
+                pack_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
+            ]
+            entries += [answer for answer in answers.values() if answer is not None]
+            yield key, pack_node(cut, flags | (STEERED if answers else 0), entries)
+        if problems:
+            raise ZoneFileError(tuple(problems))
+
+    def _problem(self, message: str) -> ZoneProblem:
+        return ZoneProblem(self._zone.file or name_to_text(self._zone.name), 0, message)
 
 
 def _make_records(zone: Zone, serial: int) -> list[Record]:

@@ -16,7 +16,7 @@ Rules
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -39,6 +39,7 @@ WILDCARD: Final = 2
 MISSING: Final = 3
 CUT: Final = 4
 
+_NO_NODE: Final[tuple[bytes | None, bytes]] = (None, b"")
 _GENERATION = struct.Struct("!I")
 _NUMBER = struct.Struct("!Q")
 
@@ -241,6 +242,14 @@ def read_zones(store: Store) -> dict[bytes, Zone]:
         return {bytes(apex): _decode_zone(value) for apex, value in transaction.cursor(store.zones).iternext()}
 
 
+class Staged(NamedTuple):
+    """What became of a zone that was staged."""
+
+    serial: int
+    changed: int
+    """Nodes that differ from what is served; all of them, if the zone is written anew."""
+
+
 class ZoneWriter:
     """Stages any number of zones while the old ones are served, then publishes them all in one commit.
 
@@ -268,38 +277,37 @@ class ZoneWriter:
     def stage(
         self,
         apex: bytes,
-        nodes: Mapping[bytes, bytes],
+        nodes: Callable[[], Iterable[tuple[bytes, bytes]]],
         *,
         serial: int,
         soa: bytes,
         negative_ttl: int,
         stamp: bytes,
-    ) -> int:
-        """Take `nodes` (key without prefix -> value, in canonical order) as the next content of a zone.
+    ) -> Staged:
+        """Take `nodes` (key without prefix and value, in canonical order) as the next content of a zone.
 
-        Returns how many nodes differ from what is served.
+        It is called once, or again when the first try shows that the zone differs too much for one transaction. What
+        it raises leaves this zone as it is served.
         """
         with _failing():
             old = self.served.get(apex)
-            difference = (
-                None if old is None else _compare(self._store, old, nodes, DIFFERENCE_LIMIT - len(self._differences))
-            )
-            if old is not None and difference is not None:
-                generation = old.generation
-                self._differences.update(difference)
-            else:
-                generation = self._next_generation
-                self._next_generation += 1
-            zone = Zone(apex, generation, serial, soa, negative_ttl)
-            self._staged[apex] = zone, stamp
-            if difference is not None:
-                return len(difference)
+            if old is not None:
+                difference = _compare(self._store, old, nodes(), DIFFERENCE_LIMIT - len(self._differences))
+                if difference is not None:
+                    self._differences |= difference
+                    self._staged[apex] = Zone(apex, old.generation, serial, soa, negative_ttl), stamp
+                    return Staged(serial, len(difference))
+            zone = Zone(apex, self._next_generation, serial, soa, negative_ttl)
+            self._next_generation += 1
             prefix = zone.prefix
-            for key, value in nodes.items():
+            count = 0
+            for key, value in nodes():
                 self._pending.append((prefix + key, value))
+                count += 1
                 if len(self._pending) >= BATCH:
                     self._flush()
-            return len(nodes)
+            self._staged[apex] = zone, stamp
+            return Staged(serial, count)
 
     def publish(self, removed: Iterable[bytes] = ()) -> None:
         """Serve what was staged, and stop serving the zones `removed`, from this moment on."""
@@ -378,26 +386,32 @@ def _last_generation(transaction: lmdb.Transaction, database: lmdb._Database) ->
     return int.from_bytes(cursor.key()[: _GENERATION.size], "big") if cursor.last() else 0
 
 
-def _compare(store: Store, old: Zone, nodes: Mapping[bytes, bytes], limit: int) -> dict[bytes, bytes | None] | None:
-    """Changed nodes by their whole keys (None: gone) against what is served; None if they are more than `limit`."""
+def _compare(
+    store: Store, old: Zone, nodes: Iterable[tuple[bytes, bytes]], limit: int
+) -> dict[bytes, bytes | None] | None:
+    """Changed nodes by their whole keys (None: gone) against what is served; None if they are more than `limit`.
+
+    Both sides are in canonical order, so that neither has to be held in memory.
+    """
     changed: dict[bytes, bytes | None] = {}
     prefix = old.prefix
-    matched = 0
     with store.environment.begin() as transaction:
-        for key, value in _walk(transaction, store, prefix):
-            new = nodes.get(key)
-            matched += new is not None
-            if new != value:
-                changed[prefix + key] = new
-                if len(changed) > limit:
-                    return None
-        if len(changed) + len(nodes) - matched > limit:
-            return None
-        if matched < len(nodes):
-            for key, value in nodes.items():
-                if transaction.get(prefix + key, db=store.nodes) is None:
-                    changed[prefix + key] = value
-    return changed
+        stored = _walk(transaction, store, prefix)
+        old_key, old_value = next(stored, _NO_NODE)
+        for key, value in nodes:
+            while old_key is not None and old_key < key:
+                changed[prefix + old_key] = None
+                old_key, old_value = next(stored, _NO_NODE)
+            if old_key != key or old_value != value:
+                changed[prefix + key] = value
+            if old_key == key:
+                old_key, old_value = next(stored, _NO_NODE)
+            if len(changed) > limit:
+                return None
+        while old_key is not None and len(changed) <= limit:
+            changed[prefix + old_key] = None
+            old_key, old_value = next(stored, _NO_NODE)
+    return changed if len(changed) <= limit else None
 
 
 def _log_change(store: Store, transaction: lmdb.Transaction, apex: bytes) -> None:

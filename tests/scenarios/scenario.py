@@ -1,22 +1,22 @@
 """Scenarios: text that anyone can read, of what is configured, who asks, and what must be answered.
 
-    # Anything after a # at the start of a line explains.
-    zone example.com                  a zone file, indented
-        @ 300 SOA ns1 hostmaster 1 3600 600 86400 60
-    networks                          who is where: network,country[,subdivision]
-        198.18.1.0/24,FR
-    settings                          TOML: monitors, pools, load balancers
-        [[pool]]
-        ...
-    case the title
-        down paris-1                  origins that are down (pool/origin where names repeat)
-        dice 0.7                      what the next draw gives; 0 if not said
-        ask www.example.com A         then: subnet 198.18.1.0/24 | from 198.18.1.9 | plain (no EDNS) | do
-        NOERROR aa                    RCODE and flags, of aa tc
-        answer www.example.com. 30 A 192.0.2.1      one line for each record, in any order; none means none
-        authority ...
-        additional ...
-        scope 24                      ECS scope
+# Anything after a # at the start of a line explains.
+zone example.com                  a zone file, indented
+    @ 300 SOA ns1 hostmaster 1 3600 600 86400 60
+networks                          who is where: network,country[,subdivision]
+    198.18.1.0/24,FR
+settings                          TOML: monitors, pools, load balancers
+    [[pool]]
+    ...
+case the title
+    down paris-1                  origins that are down (pool/origin where names repeat)
+    dice 0.7                      what the next draw gives; 0 if not said
+    ask www.example.com A         then: subnet 198.18.1.0/24 | from 198.18.1.9 | plain (no EDNS) | do
+    NOERROR aa                    RCODE and flags, of aa tc
+    answer www.example.com. 30 A 192.0.2.1      one line for each record, in any order; none means none
+    authority ...
+    additional ...
+    scope 24                      ECS scope
 """
 
 import ipaddress

@@ -22,7 +22,8 @@ import pytest
 
 from steering import supervisor
 from steering.serve.control_socket import AlreadyRunningError, lock_state
-from steering.supervisor import ControlEnd, ListenError, WorkerEnd, supervise
+from steering.process import ControlEnd, WorkerEnd
+from steering.supervisor import ListenError, supervise
 
 DEADLINE = 20.0  # seconds: how long a test looks for what must happen; never reached when all is well
 

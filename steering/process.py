@@ -1,0 +1,39 @@
+"""TRIO: what a process gets from the supervisor, and how it learns that it is to end."""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import trio
+
+
+class ControlEnd(msgspec.Struct, frozen=True):
+    """What control gets from the supervisor."""
+
+    feed: socket.socket  # listening UNIX socket, for `serve_feed`
+    ready: Callable[[], None]  # to be called once: answers may begin, SIGHUP is handled
+    resume: bool  # an earlier control was ready and died: workers are answering already
+    lifeline: int  # becomes readable when the supervisor is dead: end
+
+
+class WorkerEnd(msgspec.Struct, frozen=True):
+    """What a worker gets from the supervisor. The sockets do not block."""
+
+    number: int  # 1 to N
+    udp: tuple[socket.socket, ...]  # one for each address, in their order
+    tcp: tuple[socket.socket, ...]  # the same, listening
+    feed: str  # address for `connect_feed`
+    lifeline: int  # becomes readable when the supervisor is dead: end
+
+
+async def wait_for_end(signals: AsyncIterator[int], lifeline: int, scope: trio.CancelScope) -> None:
+    """Cancel `scope` at SIGTERM, or when the supervisor is dead (its end of the lifeline is closed)."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait_for_supervisor() -> None:
+            await trio.lowlevel.wait_readable(lifeline)
+            scope.cancel()
+
+        nursery.start_soon(wait_for_supervisor)
+        async for _ in signals:
+            scope.cancel()
