@@ -21,6 +21,7 @@ import gc
 import logging
 import math
 import os
+import resource
 import select
 import signal
 import socket
@@ -84,6 +85,8 @@ def supervise(
     with ExitStack() as stack:
         stack.callback(os.close, lock_state(state))
         _check(listen)
+        # Thousands of probes and connections are files too; what the administrator allows is only there if asked for.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         gc.freeze()  # what there is now stays shared between the processes: no collection writes to it
         return _Supervisor(listen, workers, state, run_control, run_worker, stack).run()
 
@@ -231,6 +234,8 @@ class _Supervisor:
             self.sockets += udp + tcp
             end = WorkerEnd(number, tuple(udp), tuple(tcp), self.feed_address, self.lifeline)
             self.workers.append(_Child(f"worker {number}", udp + tcp, partial(self.run_worker, end)))
+        where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.listen)
+        logger.info("answering on %s", where)
 
     def wait(self) -> None:
         """Wait for a signal, for control to be ready, or for the next moment at which something is due."""

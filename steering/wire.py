@@ -53,7 +53,13 @@ _ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"
 _ONE_QUESTION_AND_OPT: Final = b"\0\1\0\0\0\0\0\1"
 _OPT_START: Final = b"\0\0\x29"
 _OPT_AND_SIZE: Final = _OPT_START + struct.pack("!H", UDP_PAYLOAD)
-_CLIENT_SUBNET: Final = 8
+
+NSID: Final = 3
+CLIENT_SUBNET: Final = 8
+COOKIE: Final = 10
+TCP_KEEPALIVE: Final = 11
+EXTENDED_ERROR: Final = 15
+"""EDNS option codes."""
 
 _unpack_opt = struct.Struct("!HBBHH").unpack_from
 _unpack_option = struct.Struct("!HH").unpack_from
@@ -88,13 +94,17 @@ class ClientSubnet:
 class Edns:
     """The OPT record of a query (RFC 6891 section 6)."""
 
-    __slots__ = ("dnssec_ok", "size", "subnet", "version")
+    __slots__ = ("dnssec_ok", "options", "size", "subnet", "version")
 
-    def __init__(self, size: int, version: int, dnssec_ok: bool, subnet: ClientSubnet | None) -> None:
+    def __init__(
+        self, size: int, version: int, dnssec_ok: bool, subnet: ClientSubnet | None, options: dict[int, bytes]
+    ) -> None:
         self.size = size
         self.version = version
         self.dnssec_ok = dnssec_ok
         self.subnet = subnet
+        self.options = options
+        """The first of each option other than the client subnet, by its code."""
 
 
 class Query:
@@ -174,6 +184,7 @@ def _parse_opt_untrusted(packet: bytes, position: int) -> tuple[Edns, int]:
     if end > len(packet):
         raise BadPacket(FORMERR, "the OPT record ends early")
     subnet = None
+    options: dict[int, bytes] = {}
     while position < end:
         if end - position < 4:
             raise BadPacket(FORMERR, "an EDNS option ends early")
@@ -181,10 +192,12 @@ def _parse_opt_untrusted(packet: bytes, position: int) -> tuple[Edns, int]:
         position += 4
         if position + length > end:
             raise BadPacket(FORMERR, "an EDNS option ends early")
-        if code == _CLIENT_SUBNET and version == 0:
+        if code != CLIENT_SUBNET:
+            options.setdefault(code, packet[position : position + length])
+        elif version == 0:
             subnet = _parse_subnet_untrusted(packet[position : position + length])
         position += length
-    return Edns(size, version, flags & 0x8000 != 0, subnet), end
+    return Edns(size, version, flags & 0x8000 != 0, subnet, options), end
 
 
 def _parse_subnet_untrusted(option: bytes) -> ClientSubnet:
@@ -272,13 +285,16 @@ class Answer:
         self._heads = _render_heads(rcode, authoritative, counts)
         self._essential_heads = _render_heads(rcode, authoritative, (*counts[:2], essential_additional))
 
-    def render(self, query: Query, size: int, scope: int) -> bytes:
-        """The reply as bytes, at most `size` of them; `scope` is the ECS scope prefix length (RFC 7871 7.2.1)."""
+    def render(self, query: Query, size: int, scope: int, options: bytes = b"") -> bytes:
+        """The reply as bytes, at most `size` of them.
+
+        `scope` is the ECS scope prefix length (RFC 7871 section 7.2.1), `options` are further EDNS options as bytes.
+        """
         edns = query.edns
         if edns is None:
             opt, variant = b"", query.recursion_desired
         else:
-            opt, variant = self._render_opt(edns, scope), query.recursion_desired | 2
+            opt, variant = self._render_opt(edns, scope, options), query.recursion_desired | 2
         reply = query.identifier + self._heads[variant] + query.question + self.body + opt
         if len(reply) <= size:
             return reply
@@ -291,23 +307,19 @@ class Answer:
         head[4:10] = (0, 0, 0, 0, 0, variant >> 1)
         return query.identifier + bytes(head) + query.question + opt
 
-    def _render_opt(self, edns: Edns, scope: int) -> bytes:
+    def _render_opt(self, edns: Edns, scope: int, options: bytes) -> bytes:
         subnet = edns.subnet
         flags = b"\x80\0" if edns.dnssec_ok else b"\0\0"
-        if subnet is None:
-            return b"%b%c\0%b\0\0" % (_OPT_AND_SIZE, self.extended_rcode, flags)
-        option = subnet.option
-        length = len(option)
-        return b"%b%c\0%b\0%c\0\x08\0%c%b%c%b" % (
-            _OPT_AND_SIZE,
-            self.extended_rcode,
-            flags,
-            length + 4,
-            length,
-            option[:3],
-            scope,
-            option[4:],
-        )
+        if subnet is not None:
+            option = subnet.option
+            options = b"\0\x08\0%c%b%c%b%b" % (len(option), option[:3], scope, option[4:], options)
+        length = len(options)
+        return b"%b%c\0%b%c%c%b" % (_OPT_AND_SIZE, self.extended_rcode, flags, length >> 8, length & 255, options)
+
+
+def render_option(code: int, data: bytes) -> bytes:
+    """One EDNS option (RFC 6891 section 6.1.2)."""
+    return struct.pack("!HH", code, len(data)) + data
 
 
 @functools.lru_cache(1024)

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import trio
 
@@ -24,6 +24,20 @@ LOGGED_LENGTH: Final = 512
 logger = logging.getLogger("waypost.udp")
 
 
+WILDCARDS: Final = ("0.0.0.0", "::")
+
+# Linux; the socket module does not have them.
+_IP_PKTINFO: Final = 8
+_IP_MTU_DISCOVER: Final = 10
+_IPV6_MTU_DISCOVER: Final = 23
+_PMTUDISC_OMIT: Final = 5
+_ANCILLARY_SIZE: Final = 128
+
+Receive = Callable[[int], tuple[bytes, Any]]
+"""At most so many octets of the next packet, and its peer, the first part of which is the client's address."""
+Send = Callable[[bytes, Any], object]
+"""Any: the peer is what Receive gave, an address of the socket's family or more; nobody looks into the rest of it."""
+
 OpenWorld = Callable[[], AbstractContextManager[World]]
 """Gives the World of one burst."""
 
@@ -32,31 +46,66 @@ async def serve_udp(
     listener: socket.socket, open_world: OpenWorld, dice: Dice, count: Callable[[int], None]
 ) -> NoReturn:
     """Answer on a non-blocking socket until cancelled; `count` hears how many packets came."""
+    receive, send = open_exchange(listener)
     while True:
         try:
             await trio.lowlevel.wait_readable(listener)
         finally:  # also when cancelled: what has come is answered
-            count(answer_burst(listener, open_world, dice))
+            count(answer_burst(receive, send, open_world, dice))
 
 
-def answer_burst(listener: socket.socket, open_world: OpenWorld, dice: Dice) -> int:
+def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice) -> int:
     """Answer the packets that have come, at most BURST of them; how many there were."""
-    receive, send = listener.recvfrom, listener.sendto
     received = 0
     with open_world() as world:
         try:
             while received < BURST:
-                packet, address = receive(PACKET_SIZE)
+                packet, peer = receive(PACKET_SIZE)
                 received += 1
                 try:
-                    reply = respond(packet, address[0], False, dice, world)
+                    reply = respond(packet, peer[0], False, dice, world)
                 except Exception:  # the one door that no packet may break: say which it was
-                    logger.exception("no answer to a packet from %s: %s", address[0], packet[:LOGGED_LENGTH].hex())
+                    logger.exception("no answer to a packet from %s: %s", peer[0], packet[:LOGGED_LENGTH].hex())
                     reply = render_error(packet, SERVFAIL)
                 if reply is not None:
-                    send(reply, address)
+                    send(reply, peer)
         except BlockingIOError:
             pass  # all is read, or a full send buffer took the last reply
         except OSError as error:
-            logger.debug("%s: %s", listener, error)  # the network refused a reply: its client will ask again
+            logger.debug("a reply was refused: %s", error)  # its client will ask again
     return received
+
+
+def open_exchange(listener: socket.socket) -> tuple[Receive, Send]:
+    """How to receive from a socket, and how to send so that a reply leaves from the address that was asked.
+
+    Also keeps the kernel from learning path MTUs from forged ICMP, and from setting DF: our replies are small, and a
+    fragment that arrives beats a reply that does not.
+    """
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
+        level, option, switch = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, socket.IPV6_RECVPKTINFO
+    else:
+        listener.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
+        level, option, switch = socket.IPPROTO_IP, _IP_PKTINFO, _IP_PKTINFO
+    if listener.getsockname()[0] not in WILDCARDS:
+        return listener.recvfrom, listener.sendto
+    listener.setsockopt(level, switch, 1)
+
+    def receive(size: int) -> tuple[bytes, Any]:
+        packet, ancillary, _, address = listener.recvmsg(size, _ANCILLARY_SIZE)
+        asked = next((data for *kind, data in ancillary if kind == [level, option]), b"")
+        return packet, (address[0], address, asked)
+
+    def send(reply: bytes, peer: Any) -> object:
+        _, address, asked = peer
+        return listener.sendmsg([reply], [(level, option, _source(asked))] if asked else [], 0, address)
+
+    return receive, send
+
+
+def _source(asked: bytes) -> bytes:
+    """Packet information for a reply, from that of its query: the same address, by whatever interface leads back."""
+    if len(asked) == 12:  # struct in_pktinfo: interface, our address on it, destination in the header
+        return bytes(4) + asked[8:12] + bytes(4)
+    return asked[:16] + bytes(4)  # struct in6_pktinfo: destination, interface
