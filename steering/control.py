@@ -26,6 +26,7 @@ from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.scheduler import Scheduler, open_scheduler
 from steering.balance.pools import Health, Verdict, judge_pool
+from steering.cookies import SECRET_SIZE, make_secret, read_secrets
 from steering.messages import (
     Configured,
     Counted,
@@ -45,7 +46,7 @@ from steering.problems import SettingsError
 from steering.process import ControlEnd, wait_for_end
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
-from steering.settings import Pool, Settings, load_settings
+from steering.settings import Pool, Server, Settings, load_settings
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
 
@@ -69,6 +70,7 @@ class Running(msgspec.Struct, frozen=True):
     settings: Settings
     maps: tuple[MapFile, ...]
     zones: tuple[LoadReport, ...]
+    cookie_secrets: tuple[bytes, ...]
     since: float
     """Unix seconds."""
 
@@ -201,6 +203,7 @@ class Control:
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
         self._check_machine(settings)
+        secrets = _load_secrets(settings.server)
         targets = targets_of(settings)
         old_targets = targets_of(self._running.settings) if self._running else []
         self._health.names |= name_targets(settings)
@@ -219,7 +222,7 @@ class Control:
             raise ConfigurationError(error.problems) from error
         prepared = preparation.prepared
         self._health.forget_others(settings)
-        self._running = Running(settings, prepared.maps, prepared.zones, time.time())
+        self._running = Running(settings, prepared.maps, prepared.zones, secrets, time.time())
         _write_accepted(settings)
         for report in prepared.zones:
             if report.names:
@@ -292,6 +295,7 @@ class Control:
             async for message in connection:
                 if isinstance(message, Hello):
                     self._workers[connection] = message
+                    self._counters[message.number] = Counted()
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
@@ -301,7 +305,7 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         verdicts = self._health.verdicts(self._running.settings)
         health = tuple(TargetHealth(*key, verdict) for key, verdict in verdicts.items())
-        return Configured(self._running.settings, self._running.maps, health)
+        return Configured(self._running.settings, self._running.maps, health, self._running.cookie_secrets)
 
     def _tell_health(self, change: TargetHealth) -> None:
         for connection in self._workers:
@@ -330,9 +334,8 @@ class Control:
             pools=tuple(self._pool_status(pool, monitors.get(pool.monitor or ""), verdicts) for pool in settings.pools),
             zones=tuple(ZoneStatus(name_to_text(report.apex), report.serial) for report in self._running.zones),
             workers=tuple(
-                WorkerStatus(hello.number, hello.pid, counted.udp, counted.tcp)
+                WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)
-                for counted in [self._counters.get(hello.number, Counted(0, 0))]
             ),
             probes=self._scheduler.statistics(),
         )
@@ -378,3 +381,20 @@ def _read_accepted(state: Path) -> Settings | None:
     except (OSError, msgspec.DecodeError):
         logger.exception("the configuration that was in force cannot be read; taking the file as it was at the start")
         return None
+
+
+COOKIE_FILE = "cookie.secret"
+
+
+def _load_secrets(server: Server) -> tuple[bytes, ...]:
+    """The secrets for DNS cookies: the operator's, or one of our own that is kept; raises ConfigurationError."""
+    path = Path(server.cookie_secrets or Path(server.state) / COOKIE_FILE)
+    try:
+        if server.cookie_secrets is None and not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(make_secret(os.urandom(SECRET_SIZE)))
+        return read_secrets(path.read_text(), str(path))
+    except SettingsError as error:
+        raise ConfigurationError(map(str, error.problems)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error

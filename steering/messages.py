@@ -30,6 +30,8 @@ class Configured(msgspec.Struct, frozen=True, tag=True):
     settings: Settings
     maps: tuple[MapFile, ...]
     health: tuple[TargetHealth, ...]
+    cookie_secrets: tuple[bytes, ...]
+    """The first signs, all verify."""
 
 
 class HealthChanged(msgspec.Struct, frozen=True, tag=True):
@@ -48,10 +50,14 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 class Counted(msgspec.Struct, frozen=True, tag=True):
     """A worker to control, now and then: its counters since it started."""
 
-    udp: int
+    udp: int = 0
     """Packets that came by UDP."""
-    tcp: int
+    tcp: int = 0
     """Messages that came by TCP."""
+    slipped: int = 0
+    """Answers over UDP that the rate limit sent truncated."""
+    dropped: int = 0
+    """Answers over UDP that it did not send."""
 
 
 ToWorker = Configured | HealthChanged
@@ -96,12 +102,14 @@ class ZoneStatus(msgspec.Struct, frozen=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """A worker that is fed; packets and messages since it started."""
+    """A worker that is fed, and its counters (`Counted`)."""
 
     number: int
     pid: int
-    udp: int
-    tcp: int
+    udp: int = 0
+    tcp: int = 0
+    slipped: int = 0
+    dropped: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):

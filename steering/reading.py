@@ -35,10 +35,11 @@ from steering.problems import Key, did_you_mean, show
 BAD: Final = object()
 """Stands for a value that could not be read; its problem has been noted."""
 
-DURATIONS = frozenset({"interval", "timeout", "ttl"})
+DURATIONS = frozenset({"burst_window", "interval", "timeout", "ttl"})
 """Keys whose numbers are seconds and may be written with a unit: "500ms", "60s", "2m", "1h"."""
 
 _PATTERNS = {
+    r"^[ -~]{0,255}\Z": "at most 255 printable ASCII characters",
     r"^[A-Za-z0-9_-]+\Z": "a name of letters, digits, _ and -",
     r"^[A-Za-z0-9][A-Za-z0-9.-]*\Z": "a host name",
 }

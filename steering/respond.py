@@ -12,41 +12,58 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from steering.cookies import Trust
+from steering.ratelimit import Decision
 from steering.records import RECORDS_BY_TYPE, Record
 from steering.wire import (
     AAAA,
     ANY,
     BADVERS,
+    CH,
     CNAME,
+    COOKIE,
     DNAME,
     DS,
+    ERROR,
+    EXTENDED_ERROR,
+    FORMERR,
     HEADER_SIZE,
     IN,
+    NO_NAME,
+    NODE,
     NOERROR,
     NOTIMP,
     NS,
+    NSID,
     NXDOMAIN,
     OWNER,
     PLAIN_UDP_SIZE,
     POINTER_LIMIT,
     QUESTION_OFFSET,
+    REFERRAL,
     REFUSED,
     SOA,
+    TCP_IDLE,
+    TCP_KEEPALIVE,
     TCP_SIZE,
+    TXT,
     UDP_PAYLOAD,
     YXDOMAIN,
     A,
     Answer,
     BadPacket,
+    Edns,
     Query,
+    RRset,
     parent_name,
     parse_query_untrusted,
     render_error,
+    render_option,
     render_record,
     split_records,
 )
 from steering.world import MEMO_SIZE, AddressMap, Steering, World
-from steering.zones.node import CUT_IS_DNAME, STEERED, RRset, find_rrset, key_labels, unpack_node
+from steering.zones.node import CUT_IS_DNAME, STEERED, find_rrset, key_labels, unpack_node
 from steering.zones.store import CUT, EMPTY, EXACT, MISSING, WILDCARD, Found, Zone
 
 CHAIN_LIMIT: Final = 16
@@ -57,9 +74,11 @@ ADDITIONAL_LIMIT: Final = 32
 Dice = Callable[[], float]
 """Gives numbers in [0, 1)."""
 
-_REFUSED: Final = Answer(REFUSED, False, (0, 0, 0), b"", 0)
-_BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", 0)
-_NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", 0)
+_REFUSED: Final = Answer(REFUSED, False, (0, 0, 0), b"", 0, kind=ERROR)
+_BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", 0, kind=ERROR)
+_NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", 0, kind=ERROR)
+_NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
+"""RFC 8914 section 4.21."""
 _FIRST_META_TYPE: Final = 128
 _ADDRESS_TYPES: Final = (A, AAAA)
 _TYPES_WITH_TARGETS: Final = frozenset(
@@ -69,34 +88,83 @@ _TYPES_WITH_TARGETS: Final = frozenset(
 _TYPES_WITH_NAMES: Final = _TYPES_WITH_TARGETS | {NS, CNAME}
 
 
-def respond(packet: bytes, client: str, over_tcp: bool, dice: Dice, world: World) -> bytes | None:
-    """The reply to a packet; `client` is the source address as text (a scope id may follow a %)."""
+def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World) -> bytes | None:
+    """The reply to a packet.
+
+    `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds.
+    """
+    limit = None if over_tcp else world.limit  # over TCP, nobody's address is forged
     try:
         query = parse_query_untrusted(packet)
+        edns = query.edns
+        options = b""
+        if edns is not None and edns.options:
+            options, genuine = _answer_options_untrusted(edns, client, over_tcp, now, world)
+            if genuine:
+                limit = None
     except BadPacket as bad:
-        return None if bad.rcode is None else render_error(packet, bad.rcode)
-    edns = query.edns
+        if bad.rcode is None or (limit is not None and limit(client, ERROR, now) is not Decision.SEND):
+            return None
+        return render_error(packet, bad.rcode)
     if over_tcp:
         size = TCP_SIZE
     elif edns is None:
         size = PLAIN_UDP_SIZE
     else:
         size = min(max(edns.size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
-    if edns is not None and edns.version:
-        return _BADVERS.render(query, size, 0)
-    if query.rrclass != IN:
-        return _REFUSED.render(query, size, 0)
+    scope = 0
     known = world.memo.get((query.name, query.rrtype))
-    if type(known) is Answer:
-        return known.render(query, size, 0)
-    location = Location(query, client)
-    if known is None:
-        answer = compose(query, location, dice, world)
+    if query.rrclass != IN or (edns is not None and edns.version):
+        answer = _BADVERS if edns is not None and edns.version else _describe_server(query, world)
+    elif type(known) is Answer:
+        answer = known
     else:
-        assert isinstance(known, Steering)
-        plan = known.plans[location.find_class(known)]
-        answer = plan.answers[plan.draw(dice)]
-    return answer.render(query, size, location.scope)
+        location = Location(query, client)
+        if known is None:
+            answer = compose(query, location, dice, world)
+        else:
+            assert isinstance(known, Steering)
+            plan = known.plans[location.find_class(known)]
+            answer = plan.answers[plan.draw(dice)]
+        scope = location.scope
+    if answer is _REFUSED and edns is not None:
+        options += _NOT_AUTHORITATIVE
+    if limit is not None:
+        decision = limit(client, answer.kind, now)
+        if decision is not Decision.SEND:
+            return answer.render_truncated(query, scope, options) if decision is Decision.SLIP else None
+    return answer.render(query, size, scope, options)
+
+
+def _answer_options_untrusted(edns: Edns, client: str, over_tcp: bool, now: float, world: World) -> tuple[bytes, bool]:
+    """The EDNS options to answer with, and whether a cookie proves the client's address; raises BadPacket."""
+    options, genuine = b"", False
+    asked = edns.options
+    if COOKIE in asked and world.cookies is not None:
+        verdict = world.cookies.judge_untrusted(asked[COOKIE], client, now)
+        options += render_option(COOKIE, verdict.option)
+        genuine = verdict.trust is Trust.GOOD
+    if NSID in asked and world.identity.name:
+        options += render_option(NSID, world.identity.name)
+    if TCP_KEEPALIVE in asked and over_tcp:
+        if asked[TCP_KEEPALIVE]:
+            raise BadPacket(FORMERR, "a client has no TCP keepalive time to give (RFC 7828 section 3.2.1)")
+        options += render_option(TCP_KEEPALIVE, (TCP_IDLE * 10).to_bytes(2, "big"))
+    return options, genuine
+
+
+def _describe_server(query: Query, world: World) -> Answer:
+    """Class CH: who this server is (RFC 4892), if its operator wants that told; any other class is refused."""
+    text = {
+        b"\x02id\x06server\0": world.identity.name,
+        b"\x08hostname\x04bind\0": world.identity.name,
+        b"\x07version\x06server\0": world.identity.version,
+        b"\x07version\x04bind\0": world.identity.version,
+    }.get(query.name)
+    if query.rrclass != CH or not text or query.rrtype not in (TXT, ANY):
+        return _REFUSED
+    record = render_record(OWNER, TXT, 0, bytes((len(text),)) + text, CH)
+    return Answer(NOERROR, True, (1, 0, 0), record, len(record), kind=NODE + query.name)
 
 
 class Location:
@@ -155,7 +223,7 @@ def compose(query: Query, location: Location, dice: Dice, world: World) -> Answe
     if found.kind == EXACT and not found.value[1] & STEERED and rrtype not in _TYPES_WITH_NAMES:
         rrset = find_rrset(found.value, rrtype)
         if rrset is not None:
-            answer = Answer(NOERROR, True, (rrset[1], 0, 0), rrset[2], len(rrset[2]))
+            answer = Answer(NOERROR, True, (rrset[1], 0, 0), rrset[2], len(rrset[2]), kind=NODE + name)
             _remember(world, name, rrtype, answer)
             return answer
     composition = Composition(name, location, dice, world)
@@ -169,7 +237,7 @@ def _answer_negative(rcode: int, name: bytes, zone: Zone) -> Answer:
     """Nothing but the SOA, which lets the answer be kept (RFC 2308 section 3)."""
     pointer = (0xC000 | QUESTION_OFFSET + len(name) - len(zone.apex)).to_bytes(2, "big")
     body = render_record(pointer, SOA, zone.negative_ttl, zone.soa)
-    return Answer(rcode, True, (0, 1, 0), body, len(body))
+    return Answer(rcode, True, (0, 1, 0), body, len(body), kind=NO_NAME + zone.apex)
 
 
 def _remember(world: World, name: bytes, rrtype: int, answer: Answer | Steering) -> None:
@@ -206,6 +274,7 @@ class Composition:
             self._offsets[name] = offset
             offset += name[0] + 1
             name = parent_name(name)
+        self._kind = ERROR
         self.memorable = True
         """Whether the answer is the same for everybody, or `steering` says what it depends on; and its name exists."""
         self.steering: Steering | None = None
@@ -217,6 +286,7 @@ class Composition:
         RFC 1034 section 4.3.2, and RFC 6604: the RCODE is that of the last name of the chain.
         """
         owner, rcode, authoritative = self._name, NOERROR, True
+        self._kind = self._find_kind(zone, found)
         seen = {owner}
         self.memorable = found.kind in (EXACT, EMPTY)
         while True:
@@ -249,6 +319,15 @@ class Composition:
             self.memorable = self.memorable and found.kind in (EXACT, EMPTY)
         self._add_targets()
         return self._finish(rcode, authoritative)
+
+    def _find_kind(self, zone: Zone, found: Found) -> bytes:
+        """The place in the zones that this answer comes from (ratelimit.py)."""
+        if found.kind == CUT:
+            cut = ancestor(self._name, depth_below(self._name, zone.apex) - found.depth)
+            return (NODE if found.value[1] & CUT_IS_DNAME else REFERRAL) + cut
+        if found.kind == MISSING:
+            return NO_NAME + zone.apex
+        return NODE + find_node_owner(found, self._name, zone)
 
     def _answer_node(self, zone: Zone, owner: bytes, node_owner: bytes, value: bytes, rrtype: int) -> bytes | None:
         """Answer from the node of an existing name; the target if the answer goes on at a CNAME's target."""
@@ -397,7 +476,8 @@ class Composition:
         body = b"".join([record for section in self._sections for record in section])
         essential, additional = self._essential or (len(body), self._counts[2])
         answers, authorities, additionals = self._counts
-        return Answer(rcode, authoritative, (answers, authorities, additionals), body, essential, additional)
+        counts = answers, authorities, additionals
+        return Answer(rcode, authoritative, counts, body, essential, additional, kind=self._kind)
 
 
 def find_node_owner(found: Found, name: bytes, zone: Zone) -> bytes:

@@ -25,6 +25,7 @@ from msgspec import Meta, field
 from monitors.monitor import Monitor
 from monitors.probes import AnyMonitor
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
+from steering.ratelimit import RateLimit
 from steering.reading import Document, read_document
 from steering.records import RECORDS, RECORDS_BY_TYPE
 from steering.records.a import A
@@ -32,6 +33,7 @@ from steering.records.aaaa import AAAA
 from steering.records.cname import CNAME
 from steering.values import (
     Address,
+    CharacterString,
     Country,
     FilePath,
     Identifier,
@@ -85,6 +87,13 @@ class Server(msgspec.Struct, frozen=True):
     """The state directory."""
     workers: Annotated[int, Meta(ge=1)] = 1
     """Worker processes."""
+    identity: CharacterString = ""
+    """The name of this server, told to who asks with NSID or for id.server; empty: not told."""
+    version: CharacterString = ""
+    """What is told to who asks for version.bind; empty: nothing."""
+    cookie_secrets: FilePath | None = None
+    """A file of secrets for DNS cookies that servers of one address share; without it, waypost makes its own."""
+    rate_limit: RateLimit = RateLimit()
 
 
 class GeoSource(msgspec.Struct, frozen=True):

@@ -162,6 +162,7 @@ _LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
 _PATH = "the path of a file or directory"
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 
+CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z")]
 Weight = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[bytes, _text(parse_name, "a DNS name")]

@@ -11,6 +11,7 @@ Rules of this file
 
 import functools
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 A: Final = 1
@@ -28,6 +29,7 @@ HTTPS: Final = 65
 ANY: Final = 255
 
 IN: Final = 1
+CH: Final = 3
 
 NOERROR: Final = 0
 FORMERR: Final = 1
@@ -37,6 +39,12 @@ NOTIMP: Final = 4
 REFUSED: Final = 5
 YXDOMAIN: Final = 6
 BADVERS: Final = 16
+
+NODE: Final = b"="
+REFERRAL: Final = b">"
+NO_NAME: Final = b"-"
+ERROR: Final = b"!"
+"""How the kind of an answer begins; the name that it comes from follows (ratelimit.py)."""
 
 HEADER_SIZE: Final = 12
 QUESTION_OFFSET: Final = HEADER_SIZE
@@ -48,6 +56,8 @@ UDP_PAYLOAD: Final = 1232
 """What we say we take, and the most that we send over UDP (the DNS flag day 2020 value)."""
 PLAIN_UDP_SIZE: Final = 512
 TCP_SIZE: Final = 65535
+TCP_IDLE: Final = 10
+"""Seconds for which an idle connection stays open (RFC 7828)."""
 
 _ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"
 _ONE_QUESTION_AND_OPT: Final = b"\0\1\0\0\0\0\0\1"
@@ -67,6 +77,10 @@ _unpack_record = struct.Struct("!HHIH").unpack_from
 _unpack_counts = struct.Struct("!HHHH").unpack_from
 _RECORD_FIXED: Final = 10
 """Type, class, TTL and RDLENGTH: what stands between the owner of a record and its RDATA."""
+
+
+RRset = tuple[int, int, bytes]
+"""Type, number of records, and the records ready to send, the owner of each a pointer to the question."""
 
 
 class BadPacket(Exception):
@@ -265,10 +279,10 @@ class Answer:
 
     `body` holds the sections behind the question, with `counts` (answer, authority, additional) records. Its first
     `essential` bytes must arrive: the rest, optional additional records, is left out when it does not fit
-    (RFC 2181 section 9), `essential_counts` then counts what is left.
+    (RFC 2181 section 9). `kind` says which answers count together when they are too many (ratelimit.py).
     """
 
-    __slots__ = ("_essential_heads", "_heads", "body", "essential", "extended_rcode")
+    __slots__ = ("_essential_heads", "_heads", "body", "essential", "extended_rcode", "kind")
 
     def __init__(
         self,
@@ -278,9 +292,12 @@ class Answer:
         body: bytes,
         essential: int,
         essential_additional: int = 0,
+        *,
+        kind: bytes,
     ) -> None:
         self.body = body
         self.essential = essential
+        self.kind = kind
         self.extended_rcode = rcode >> 4
         self._heads = _render_heads(rcode, authoritative, counts)
         self._essential_heads = _render_heads(rcode, authoritative, (*counts[:2], essential_additional))
@@ -302,6 +319,13 @@ class Answer:
         reply = query.identifier + self._essential_heads[variant] + query.question + body + opt
         if len(reply) <= size:
             return reply
+        return self.render_truncated(query, scope, options)
+
+    def render_truncated(self, query: Query, scope: int, options: bytes = b"") -> bytes:
+        """The reply without its records and with TC set: ask again, by TCP."""
+        edns = query.edns
+        opt = b"" if edns is None else self._render_opt(edns, scope, options)
+        variant = query.recursion_desired | (0 if edns is None else 2)
         head = bytearray(self._heads[variant])
         head[0] |= 0x02
         head[4:10] = (0, 0, 0, 0, 0, variant >> 1)
@@ -346,9 +370,15 @@ def render_error(packet: bytes, rcode: int) -> bytes:
     return packet[:2] + bytes((0x80 | packet[2] & 0x79, rcode & 15)) + bytes(8)
 
 
-def render_record(owner: bytes, rrtype: int, ttl: int, rdata: bytes) -> bytes:
-    """One record of class IN; `owner` is a name or a pointer."""
-    return owner + struct.pack("!HHIH", rrtype, IN, ttl, len(rdata)) + rdata
+def render_record(owner: bytes, rrtype: int, ttl: int, rdata: bytes, rrclass: int = IN) -> bytes:
+    """One record; `owner` is a name or a pointer."""
+    return owner + struct.pack("!HHIH", rrtype, rrclass, ttl, len(rdata)) + rdata
+
+
+def render_rrset(rrtype: int, ttl: int, rdatas: Iterable[bytes]) -> RRset:
+    """An RRset whose owner is the name in the question; equal records are one (RFC 2181 section 5)."""
+    distinct = dict.fromkeys(rdatas)
+    return rrtype, len(distinct), b"".join([render_record(OWNER, rrtype, ttl, rdata) for rdata in distinct])
 
 
 def split_records(records: bytes) -> list[bytes]:

@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +20,15 @@ import trio
 from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
+from steering.cookies import CookieSigner
 from steering.messages import Configured, Counted, HealthChanged, Hello, TargetHealth, ToWorker
 from steering.process import WorkerEnd, wait_for_end
+from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond
 from steering.serve.feed import Connection, connect_feed
 from steering.serve.tcp import Address, TcpLimits, serve_tcp
 from steering.serve.udp import serve_udp
+from steering.wire import TCP_IDLE
 from steering.world import World, make_world
 from steering.zones.store import Store, StoreReader
 
@@ -48,6 +52,8 @@ class Worker:
         self._zones = StoreReader(store)
         self._world: World | None = None
         self._configured = trio.Event()
+        self._limit = RateLimit()
+        self._limiter = RateLimiter(self._limit, os.urandom(KEY_SIZE))
         self._udp = 0
         self._tcp = 0
 
@@ -64,7 +70,7 @@ class Worker:
         async with trio.open_nursery() as nursery:
             for listener in self._end.udp:
                 nursery.start_soon(serve_udp, listener, self._open_world, random.random, self._count_udp)
-            nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits())
+            nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE))
 
     @contextmanager
     def _open_world(self) -> Iterator[World]:
@@ -84,7 +90,7 @@ class Worker:
     def _answer_tcp(self, message: bytes, client: Address) -> bytes | None:
         self._tcp += 1
         with self._open_world() as world:
-            return respond(message, client[0], True, random.random, world)
+            return respond(message, client[0], True, time.time(), random.random, world)
 
     async def _follow_control(self) -> None:
         await connect_feed(self._end.feed, msgspec.msgpack.Decoder(ToWorker), self._obey)
@@ -108,11 +114,19 @@ class Worker:
             return self._world.with_health(_health_of(message.health))
         assert isinstance(message, Configured), "the first message of control"
         maps = {each.rules: ClassMap.open(Path(each.path)) for each in message.maps}
-        return make_world(message.settings, self._zones, maps, _health_of(message.health))
+        limit = message.settings.server.rate_limit
+        # Each worker sees its share of a client's packets.
+        rate = -(-limit.responses_per_second // message.settings.server.workers)
+        limit = msgspec.structs.replace(limit, responses_per_second=rate)
+        if limit != self._limit:
+            self._limit, self._limiter = limit, RateLimiter(limit, os.urandom(KEY_SIZE))
+        cookies = CookieSigner(message.cookie_secrets)
+        judge = self._limiter.judge if limit.responses_per_second else None
+        return make_world(message.settings, self._zones, maps, _health_of(message.health), cookies, judge)
 
     async def _report(self, connection: Connection[ToWorker]) -> None:
         while True:
-            connection.send(Counted(self._udp, self._tcp))
+            connection.send(Counted(self._udp, self._tcp, self._limiter.slipped, self._limiter.dropped))
             await trio.sleep(COUNT_INTERVAL)
 
 

@@ -5,13 +5,18 @@ what the change touches is computed again: a change of health, the plans of load
 changed.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from steering.balance.plans import Plan, balancer_pools, make_plan
 from steering.balance.pools import Health, PoolState, Verdict, judge_pool
 from steering.balance.rules import Rules, split_world
-from steering.settings import LoadBalancer, Pool, Settings
+from steering.cookies import CookieSigner
+from steering.ratelimit import Decision
+from steering.settings import LoadBalancer, Pool, Server, Settings
 from steering.wire import Answer
 from steering.zones.store import StoreReader
 
@@ -24,6 +29,20 @@ class AddressMap(Protocol):
 
     def find4(self, address: int, /) -> tuple[int, int]: ...
     def find6(self, address: int, /) -> tuple[int, int]: ...
+
+
+class Identity(NamedTuple):
+    """What the server says of itself when asked; empty: nothing."""
+
+    name: bytes
+    """For NSID (RFC 5001), id.server and hostname.bind (RFC 4892)."""
+    version: bytes
+    """For version.server and version.bind."""
+
+    @classmethod
+    def of(cls, server: Server) -> "Identity":
+        """As configured."""
+        return cls(server.identity.encode(), server.version.encode())
 
 
 class Steering:
@@ -51,31 +70,30 @@ class Steering:
 Steered = dict[bytes, dict[int, Steering]]
 """Owner name -> type -> Steering."""
 
+Limit = Callable[[str, bytes, float], Decision]
+"""Client, kind of answer and Unix time to what becomes of an answer over UDP: `RateLimiter.judge`."""
+
 MapFinder = Mapping[Rules, AddressMap]
 
 
-class World:
+class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a packet sees."""
 
-    __slots__ = ("_users", "health", "memo", "pools", "states", "steered", "zones")
-
-    def __init__(
-        self,
-        zones: StoreReader,
-        pools: dict[str, Pool],
-        health: Health,
-        states: dict[str, PoolState],
-        steered: Steered,
-        users: dict[str, frozenset[tuple[bytes, int]]],
-    ) -> None:
-        self.zones = zones
-        self.pools = pools
-        self.health = health
-        self.states = states
-        self.steered = steered
-        self._users = users
-        self.memo: dict[tuple[bytes, int], Answer | Steering] = {}
-        """What questions came to, for as long as this World and its snapshot of the zones are current."""
+    zones: StoreReader
+    pools: Mapping[str, Pool]
+    health: Health
+    states: Mapping[str, PoolState]
+    """Of each pool under that health."""
+    steered: Steered
+    users: Mapping[str, frozenset[tuple[bytes, int]]]
+    """Pool to the (name, type) that may use it."""
+    identity: Identity
+    cookies: CookieSigner | None = None
+    """None: cookies are ignored."""
+    limit: Limit | None = None
+    """None: no limit."""
+    memo: dict[tuple[bytes, int], Answer | Steering] = msgspec.field(default_factory=dict)
+    """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
     def with_health(self, changes: Mapping[tuple[str, str], Verdict]) -> "World":
         """This world after the health of some targets has changed."""
@@ -87,23 +105,28 @@ class World:
                 state = judge_pool(pool, health)
                 if state != states[name]:
                     states[name] = state
-                    touched |= self._users.get(name, frozenset())
+                    touched |= self.users.get(name, frozenset())
         steered = dict(self.steered)
         for owner, rrtype in touched:
             old = steered[owner][rrtype]
             plans = tuple(make_plan(old.balancer, order, rrtype, self.pools, states) for order in old.orders)
-            steered[owner] = {
-                **steered[owner],
-                rrtype: Steering(old.balancer, rrtype, old.orders, old.classes, plans),
-            }
-        return World(self.zones, self.pools, health, states, steered, self._users)
+            steering = Steering(old.balancer, rrtype, old.orders, old.classes, plans)
+            steered[owner] = {**steered[owner], rrtype: steering}
+        return replace(self, health=health, states=states, steered=steered, memo={})
 
     def with_zones_changed(self) -> "World":
         """This world with nothing remembered, for when its reader has come to a newer snapshot."""
-        return World(self.zones, self.pools, self.health, self.states, self.steered, self._users)
+        return replace(self, memo={})
 
 
-def make_world(settings: Settings, zones: StoreReader, maps: MapFinder, health: Health) -> World:
+def make_world(
+    settings: Settings,
+    zones: StoreReader,
+    maps: MapFinder,
+    health: Health,
+    cookies: CookieSigner | None = None,
+    limit: Limit | None = None,
+) -> World:
     """The world of a configuration; `maps` has the map of each set of Rules that is not trivial."""
     pools = {pool.name: pool for pool in settings.pools}
     states = {name: judge_pool(pool, health) for name, pool in pools.items()}
@@ -117,7 +140,17 @@ def make_world(settings: Settings, zones: StoreReader, maps: MapFinder, health: 
             steered.setdefault(balancer.name, {})[rrtype] = Steering(balancer, rrtype, orders, found, plans)
             for name in balancer_pools(balancer):
                 users.setdefault(name, set()).add((balancer.name, rrtype))
-    return World(zones, pools, dict(health), states, steered, {name: frozenset(uses) for name, uses in users.items()})
+    return World(
+        zones=zones,
+        pools=pools,
+        health=health,
+        states=states,
+        steered=steered,
+        users={name: frozenset(owners) for name, owners in users.items()},
+        identity=Identity.of(settings.server),
+        cookies=cookies,
+        limit=limit,
+    )
 
 
 def rules_in_use(balancers: Iterable[LoadBalancer]) -> set[Rules]:

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from steering.balance.policies import POLICIES, Candidate, Share
 from steering.balance.pools import PoolState, carries, draw_origins, judge_pool
 from steering.settings import LoadBalancer, Pool
-from steering.wire import NOERROR, Answer
-from steering.zones.node import RRset, pack_rrset
+from steering.wire import NODE, NOERROR, Answer, RRset, render_rrset
 
 MINIMUM_TTL = 1
 """Seconds."""
@@ -29,12 +28,13 @@ class Plan:
 
     __slots__ = ("answers", "bounds", "rrsets", "ttl")
 
-    def __init__(self, ttl: int, rrsets: tuple[RRset, ...], weights: Sequence[float]) -> None:
+    def __init__(self, owner: bytes, ttl: int, rrsets: tuple[RRset, ...], weights: Sequence[float]) -> None:
         self.ttl = ttl
         self.rrsets = rrsets
         self.bounds = tuple(accumulate(weights)) if len(rrsets) > 1 else ()
         self.answers = tuple(
-            Answer(NOERROR, True, (count, 0, 0), records, len(records)) for _, count, records in rrsets
+            Answer(NOERROR, True, (count, 0, 0), records, len(records), kind=NODE + owner)
+            for _, count, records in rrsets
         )
         """Each RRset as the whole reply to a question for it."""
 
@@ -106,9 +106,9 @@ def make_plan(
             draws = draw_origins(state, rrtype, ignore_health=True)
         total = sum(draw.weight for draw in draws)
         for draw in draws:
-            rrsets.append(pack_rrset(rrtype, ttl, draw.rdatas))
+            rrsets.append(render_rrset(rrtype, ttl, draw.rdatas))
             weights.append(share.weight * draw.weight / total)
-    return Plan(ttl, tuple(rrsets), weights)
+    return Plan(balancer.name, ttl, tuple(rrsets), weights)
 
 
 def make_default(balancer: LoadBalancer, rrtype: int, pools: Mapping[str, Pool]) -> RRset | None:

@@ -5,6 +5,7 @@ Waiting for the socket costs more than answering, so a wake-up takes up to BURST
 
 import logging
 import socket
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, NoReturn
@@ -51,10 +52,10 @@ async def serve_udp(
         try:
             await trio.lowlevel.wait_readable(listener)
         finally:  # also when cancelled: what has come is answered
-            count(answer_burst(receive, send, open_world, dice))
+            count(answer_burst(receive, send, open_world, dice, time.time()))
 
 
-def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice) -> int:
+def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice, now: float) -> int:
     """Answer the packets that have come, at most BURST of them; how many there were."""
     received = 0
     with open_world() as world:
@@ -63,7 +64,7 @@ def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice
                 packet, peer = receive(PACKET_SIZE)
                 received += 1
                 try:
-                    reply = respond(packet, peer[0], False, dice, world)
+                    reply = respond(packet, peer[0], False, now, dice, world)
                 except Exception:  # the one door that no packet may break: say which it was
                     logger.exception("no answer to a packet from %s: %s", peer[0], packet[:LOGGED_LENGTH].hex())
                     reply = render_error(packet, SERVFAIL)

@@ -17,8 +17,8 @@ import msgspec
 
 from steering.balance.plans import make_default
 from steering.settings import Settings, Zone
-from steering.wire import NS, SOA, name_to_text
-from steering.zones.node import STEERED, CutTracker, RRset, key_labels, pack_node, pack_rrset
+from steering.wire import NS, SOA, RRset, name_to_text, render_rrset
+from steering.zones.node import STEERED, CutTracker, key_labels, pack_node
 from steering.zones.store import Store, ZoneWriter
 from steering.zones.zonefile import (
     FileRead,
@@ -184,7 +184,7 @@ class ZoneContent:
                     self._problem(f"{name_to_text(owner)}: a load balancer at or below a delegation or DNAME")
                 )
             entries = [
-                pack_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
+                render_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
             ]
             entries += [answer for answer in answers.values() if answer is not None]
             yield key, pack_node(cut, flags | (STEERED if answers else 0), entries)

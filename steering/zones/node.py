@@ -19,15 +19,12 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from steering.wire import DNAME, NS, OWNER, render_record
+from steering.wire import DNAME, NS, RRset
 
 CUT_IS_DNAME: Final = 1
 """Flag: the cut is a DNAME (RFC 6672), not a delegation."""
 STEERED: Final = 2
 """Flag: a load balancer answers some types of this owner."""
-
-RRset = tuple[int, int, bytes]
-"""Type, number of records, the records ready to send."""
 
 _ENTRY = struct.Struct("!HHI")
 _HEADER_SIZE: Final = 2
@@ -63,12 +60,6 @@ def pack_node(cut: int, flags: int, rrsets: Iterable[RRset]) -> bytes:
     for rrtype, count, records in sorted(rrsets):
         parts += (_ENTRY.pack(rrtype, count, len(records)), records)
     return b"".join(parts)
-
-
-def pack_rrset(rrtype: int, ttl: int, rdatas: Iterable[bytes]) -> RRset:
-    """An RRset whose owner is the name in the question; equal records are one (RFC 2181 section 5)."""
-    distinct = dict.fromkeys(rdatas)
-    return rrtype, len(distinct), b"".join([render_record(OWNER, rrtype, ttl, rdata) for rdata in distinct])
 
 
 def unpack_node(value: bytes) -> Iterator[RRset]:

@@ -10,6 +10,7 @@ from msgspec.inspect import Field, StructType, type_info
 
 from monitors.monitor import Monitor
 from monitors.probes import PROBES
+from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
@@ -19,6 +20,7 @@ REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
 TABLES: dict[str, type[msgspec.Struct]] = {
     "Top level": Settings,
     "`[server]`": Server,
+    "`[server.rate_limit]`": RateLimit,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
     "`[[pool]]`": Pool,
@@ -74,7 +76,7 @@ def default_of(field: Field) -> str:
         return "none"
     if field.encode_name == "types":
         value = [RECORDS_BY_TYPE[number].name for number in value]
-    if value == RandomSteering():
+    if isinstance(value, msgspec.Struct):
         value = {}
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -63,8 +63,8 @@ def test_respond(path: Path, number: int, stages: dict[Path, Stage]) -> None:
     query, source = make_question(case)
     with opened(stages[path].world(case.down)) as world:
         packet = query.to_wire()
-        first = respond(packet, source, True, lambda: case.dice, world)
-        again = respond(packet, source, True, lambda: case.dice, world)
+        first = respond(packet, source, True, 0.0, lambda: case.dice, world)
+        again = respond(packet, source, True, 0.0, lambda: case.dice, world)
     assert first is not None
     assert describe_reply(dns.message.from_wire(first), case) == sort_case(case)
     assert again == first, "what is remembered is what was composed"
@@ -86,7 +86,7 @@ async def test_network(path: Path, number: int, stages: dict[Path, Stage]) -> No
 
         def answer(message: bytes, client: tuple[str, int]) -> bytes | None:
             with opened(world):
-                return respond(message, client[0], True, lambda: case.dice, world)
+                return respond(message, client[0], True, 0.0, lambda: case.dice, world)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_udp, datagrams, lambda: opened(world), lambda: case.dice, lambda _: None)
