@@ -29,7 +29,7 @@ from steering.problems import did_you_mean
 from steering.respond import Location, compose
 from steering.settings import Settings
 from steering.wire import TCP_SIZE, parse_query_untrusted
-from steering.world import AddressMap, Steering, make_world, rules_in_use
+from steering.world import AddressMap, Steering, World, make_world, rules_in_use
 from steering.zones.load import stage_zones
 from steering.zones.store import Store, StoreReader
 
@@ -191,10 +191,23 @@ def answer_offline(
         authority=_lines(reply.authority),
         additional=_lines(reply.additional),
         scope=None if client.address is None else witness.scope,
-        reasons=tuple(
-            explain_steering(steering, number, _rule_of(steering, number, place), world)
-            for steering, number in witness.asked.values()
-        ),
+        reasons=tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values()),
+    )
+
+
+def _explain(steering: Steering, number: int, place: Place, world: World) -> SteeringReason:
+    rules, _ = split_world(steering.balancer)
+    # Only a network can contradict the place.
+    rule = name_rule(steering.balancer, place) if Classifier(rules)(place) == number else "network_pools"
+    return explain_steering(
+        steering.balancer,
+        steering.rrtype,
+        steering.orders[number],
+        rule,
+        steering.plans[number],
+        world.pools,
+        world.states,
+        world.health,
     )
 
 
@@ -203,12 +216,6 @@ def describe_place(place: Place) -> str:
     parts = (place.subdivision, place.country, place.region, place.continent)
     text = ", ".join(part for part in parts if part is not None)
     return (text or "nowhere known") + (f", AS{place.asn}" if place.asn is not None else "")
-
-
-def _rule_of(steering: Steering, number: int, place: Place) -> str:
-    """The rule that put a client of this place into its class; only a network can contradict the place."""
-    rules, _ = split_world(steering.balancer)
-    return name_rule(steering.balancer, place) if Classifier(rules)(place) == number else "network_pools"
 
 
 def _lines(section: list["dns.rrset.RRset"]) -> tuple[str, ...]:

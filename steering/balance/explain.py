@@ -3,14 +3,15 @@
 Pure, and made by the same functions that make the answer: nothing here decides anything.
 """
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
-from steering.balance.plans import choose_pools
-from steering.balance.pools import Health
+from steering.balance.plans import Plan, choose_pools
+from steering.balance.pools import Health, PoolState
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import Origin, Pool
+from steering.settings import LoadBalancer, Origin, Pool
 from steering.wire import name_to_text
-from steering.world import Steering, World
 
 
 class OriginReason(msgspec.Struct, frozen=True):
@@ -50,31 +51,37 @@ class SteeringReason(msgspec.Struct, frozen=True):
     ttl_reason: str
 
 
-def explain_steering(steering: Steering, number: int, rule: str, world: World) -> SteeringReason:
-    """The reasons for what clients of class `number` get."""
-    balancer = steering.balancer
-    order = steering.orders[number]
-    choice = choose_pools(balancer, order, steering.rrtype, world.pools, world.states)
+def explain_steering(
+    balancer: LoadBalancer,
+    rrtype: int,
+    order: Sequence[str],
+    rule: str,
+    plan: Plan,
+    pools: Mapping[str, Pool],
+    states: Mapping[str, PoolState],
+    health: Health,
+) -> SteeringReason:
+    """The reasons for `plan`: what clients get whose pools are `order`, by the rule of that name."""
+    choice = choose_pools(balancer, order, rrtype, pools, states)
     total = sum(share.weight for share in choice.shares)
     shares = {share.name: share.weight / total for share in choice.shares}
     names = [*order, balancer.fallback_pool] if choice.fallback and balancer.fallback_pool not in order else order
     candidates = {candidate.name: candidate.up for candidate in choice.candidates}
-    type_name = RECORDS_BY_TYPE[steering.rrtype].name
+    type_name = RECORDS_BY_TYPE[rrtype].name
     reasons = []
     for name in names:
-        pool, state = world.pools[name], world.states[name]
+        pool, state = pools[name], states[name]
         if name in candidates:
             word = "up" if candidates[name] else "down"
         elif name in shares:
             word = "up" if state.up else "down"
         else:
             word = f"no {type_name} records"
-        origins = tuple(_explain_origin(origin, pool, world.health) for origin in pool.origins)
+        origins = tuple(_explain_origin(origin, pool, health) for origin in pool.origins)
         reasons.append(PoolReason(name, word, len(state.healthy), pool.minimum_origins, shares.get(name, 0.0), origins))
-    ttl = steering.plans[number].ttl
     if balancer.fixed_ttl:
         ttl_reason = "fixed_ttl"
-    elif ttl < balancer.ttl:
+    elif plan.ttl < balancer.ttl:
         ttl_reason = f"health could change the answer in {max(choice.flip_after, 0):g} s"
     else:
         ttl_reason = "ttl of the load balancer"
@@ -85,7 +92,7 @@ def explain_steering(steering: Steering, number: int, rule: str, world: World) -
         rule,
         tuple(reasons),
         choice.fallback,
-        ttl,
+        plan.ttl,
         ttl_reason,
     )
 
