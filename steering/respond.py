@@ -62,7 +62,7 @@ from steering.wire import (
     render_record,
     split_records,
 )
-from steering.world import MEMO_SIZE, AddressMap, Steering, World
+from steering.world import MEMO_SIZE, MEMORABLE_SIZE, AddressMap, Steering, World
 from steering.zones.node import CUT_IS_DNAME, STEERED, find_rrset, key_labels, unpack_node
 from steering.zones.store import CUT, EMPTY, EXACT, MISSING, WILDCARD, Found, Zone
 
@@ -241,6 +241,8 @@ def _answer_negative(rcode: int, name: bytes, zone: Zone) -> Answer:
 
 
 def _remember(world: World, name: bytes, rrtype: int, answer: Answer | Steering) -> None:
+    if type(answer) is Answer and len(answer.body) > MEMORABLE_SIZE:
+        return
     if len(world.memo) >= MEMO_SIZE:
         world.memo.clear()
     world.memo[name, rrtype] = answer

@@ -22,6 +22,8 @@ from steering.zones.store import StoreReader
 
 MEMO_SIZE = 20_000
 """Answers that a World remembers; only for names that exist, so a flood of random names cannot fill it."""
+MEMORABLE_SIZE = 1024
+"""Octets of the longest answer that is remembered: so the memory of a World has a bound."""
 
 
 class AddressMap(Protocol):

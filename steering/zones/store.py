@@ -188,8 +188,14 @@ class StoreReader:
                 encloser, cut = shared, value[0]
         if 0 < cut <= encloser + 1:
             return self._cut(prefix, labels, cut - 1)
-        wildcard = self._transaction.get(prefix + b"".join(labels[:encloser]) + b"*\0", db=self._store.nodes)
-        return Found(MISSING, b"", encloser) if wildcard is None else Found(WILDCARD, wildcard, encloser)
+        wildcard = prefix + b"".join(labels[:encloser]) + b"*\0"
+        if cursor.set_range(wildcard):
+            neighbour, value = cursor.item()
+            if neighbour == wildcard:
+                return Found(WILDCARD, value, encloser)
+            if neighbour.startswith(wildcard):  # it has no records, but exists (RFC 4592 section 2.2.2)
+                return Found(EMPTY, b"", encloser)
+        return Found(MISSING, b"", encloser)
 
     def _cut(self, prefix: bytes, labels: list[bytes], depth: int) -> Found:
         value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self._store.nodes)
