@@ -1,14 +1,15 @@
-"""DNS cookies: who asks from the address that stands on the packet (RFC 7873), as all servers make them (RFC 9018).
+"""DNS cookies: does this client answer at its address (RFC 7873), made so that servers can share them (RFC 9018)?
 
-A COOKIE option is 8 bytes of Client Cookie, then 8 to 32 bytes of Server Cookie in all but a client's first question.
-Ours is: version 1, three reserved bytes, a timestamp, and SipHash-2-4 over all of that, the Client Cookie and the
-client's address. Nothing is kept for a client, and any server that knows the secret makes and accepts the same.
+A COOKIE option is 8 bytes of Client Cookie and then, in all but a client's first question, 8 to 32 bytes of
+Server Cookie. Ours is version 1, three reserved bytes, a timestamp, and SipHash-2-4 over all of that, the
+Client Cookie and the client's address. Nothing is kept for a client, and any server that knows the secret
+makes and accepts the same.
 
 Rules of this file
-- Secrets come in order: the first signs, all verify. A rollover (RFC 9018 section 5) is three versions of the file:
-  old, new; new, old; new. Servers that share an address do each step everywhere before the next.
+- Secrets come in order: the first signs, all verify. A rollover (RFC 9018 section 5) is three versions of the
+  file: old, new; then new, old; then new. Servers that share an address take each step before any the next.
 - Secrets are in no message and no repr.
-- The hash is compared in constant time because that costs nothing here. It is not what the safety rests on: a cookie
+- The hash is compared in constant time because that costs nothing here. Safety does not rest on it: a cookie
   counts for one address, and whoever can time our answers to an address gets a good cookie there by asking.
 """
 
@@ -46,7 +47,7 @@ class Trust(enum.Enum):
 
 
 class Verdict(NamedTuple):
-    """`option` is the data of the COOKIE option to answer with; of a good cookie, what came or a fresher one."""
+    """`option` is the data of the COOKIE option to answer with: what came, if it is good for long enough yet."""
 
     trust: Trust
     option: bytes
@@ -63,9 +64,10 @@ class CookieSigner:
         self._secrets = tuple(secrets)
 
     def judge_untrusted(self, option: bytes, address: str, now: float) -> Verdict:
-        """Judge the data of a COOKIE option that came from `address` at `now`, in Unix seconds; raises BadPacket.
+        """Judge the data of a COOKIE option; raises BadPacket (RFC 7873 section 5.2.2).
 
-        The address is text as the socket gave it; a scope id may follow a %.
+        `address` is where it came from, as text from the socket (a scope id may follow a %); `now` is in Unix
+        seconds.
         """
         size = len(option)
         client = _pack_address(address)

@@ -1,24 +1,25 @@
-"""Response rate limiting: how many like answers a network may get in a second, so that nobody is flooded through us.
+"""Response rate limiting: how many like answers a network gets in a second, so that nobody is flooded through us.
 
-Answers count together when they go to the same network (a /24, a /56) and are of the same kind. A kind is the place
-in the zones that an answer comes from, so that the names of a flood that are made up at random count as one:
-    NODE + name of the node     answers and NODATA of any type; of a wildcard the wildcard's own name (*.example.com),
-                                of a name below a DNAME the DNAME's owner
+Answers count together when they go to the same network (a /24, a /56) and are of the same kind. A kind is the
+place in the zones that an answer comes from, so that names made up at random count as one:
+    NODE + name of the node     answers and NODATA, of any type; of a wildcard its own name (*.example.com), of
+                                a name below a DNAME the DNAME's owner
     REFERRAL + delegation point
     NO_NAME + apex of the zone  NXDOMAIN
-    ERROR                       FORMERR, REFUSED, SERVFAIL ..., all of them
-It is a property of the answer, and can be kept with it. Over TCP, and for a good cookie, nobody needs to be asked: the
-address is not forged.
+    ERROR                       FORMERR, REFUSED, SERVFAIL and the like, all of them
+It is a property of the answer, and can be kept with it. An answer over TCP or to a good cookie needs no judging:
+its address is not forged.
 
 Rules of this file
-- Memory is fixed when a RateLimiter is made: SLOTS slots, whatever comes. A network and kind has two slots that it can
-  be in, chosen by a hash with a secret key; a slot holds one of them, with the whole 64 bits of the hash.
-- Nobody is limited for what others do. Who is not in a slot starts with a full bucket and shares it with nobody: a
-  flood of addresses can put others out of the table, which only gives them a new full bucket.
-- The flooded stay in the table. A newcomer takes of its two slots the one with the fuller bucket, so a bucket is only
-  put out by a newcomer whose other slot is emptier still. One sent to at the limit is emptier than
-  those that a flood of random addresses leaves behind, which are full again after 1 / responses_per_second.
-- A client behind a flooded network is not cut off: every `slip`-th answer goes out truncated, and it comes by TCP.
+- Memory is fixed when a RateLimiter is made, whatever comes. A network and kind has a token bucket in one of two
+  slots, chosen by a hash with a secret key; a slot holds one bucket, with the whole 64 bits of the hash.
+- Nobody is limited for what others do: no bucket is shared, and whoever has none starts with a full one. A flood
+  of addresses can put a bucket out of the table, which only gives its owner a new, full one.
+- The flooded stay in the table. A newcomer takes the slot of the fuller bucket of two, so a bucket goes only
+  when the other one is emptier yet. A flooded network's is emptier than those that a flood of random addresses
+  leaves behind: these are full again after 1 / responses_per_second.
+- A client in a flooded network is not cut off: of the limited answers every `slip`-th goes out truncated, upon
+  which the client comes back by TCP.
 """
 
 import enum
@@ -37,16 +38,16 @@ from steering.values import Network
 from steering.wire import ERROR
 
 SLOTS: Final = 65536
-"""17 bytes each. At Q answers a second at most Q / responses_per_second networks and kinds are at their limit."""
+"""17 bytes each. Of Q answers a second at most Q / responses_per_second networks and kinds are at their limit."""
 KEY_SIZE: Final = 16
 
 
 class RateLimit(msgspec.Struct, frozen=True):
     """[server.rate_limit]: what a network may get.
 
-    The default rate is NSD's. BIND and Knot DNS before 3.4 have none, Knot DNS since has 50 for an address and 1,600
-    for its /24. Lower ones suit zones with long TTLs; steered names have short ones, and a large resolver asks for
-    them again for each client subnet (RFC 7871), all from one network.
+    The default rate is NSD's; BIND has no limit by default, Knot DNS 50 for an address and 1,600 for its /24.
+    Lower ones suit zones with long TTLs. Steered names have short ones, and a large resolver asks for them again
+    for each subnet of its clients (RFC 7871), all from one network.
     """
 
     responses_per_second: Annotated[int, Meta(ge=0)] = 200
@@ -54,7 +55,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     burst_window: Annotated[float, Meta(ge=0, le=60)] = 2.0
     """Seconds whose worth of answers may go out at once after silence; at least one answer may."""
     slip: Annotated[int, Meta(ge=0, le=10)] = 2
-    """Every so manieth limited answer is sent truncated; 1: all of them, 0: none, all are dropped."""
+    """Every how many limited answers one is sent truncated; 1: all of them, 0: none, all are dropped."""
     ipv4_prefix_length: Annotated[int, Meta(ge=1, le=32)] = 24
     ipv6_prefix_length: Annotated[int, Meta(ge=1, le=128)] = 56
     exempt: tuple[Network, ...] = ()
@@ -75,8 +76,8 @@ class Decision(enum.Enum):
 class RateLimiter:
     """The buckets of one process, and counters of what became of its answers.
 
-    `key` is 16 secret random bytes, which keep anyone from choosing networks that meet in the same slots. `slots` is a
-    power of two. With `log_only`, `slipped` and `dropped` count what would have been.
+    `key` is 16 secret random bytes, which keep anyone from choosing networks that meet in the same slots. `slots`
+    is a power of two. With `log_only`, `slipped` and `dropped` count what would have been.
     """
 
     __slots__ = (
@@ -113,7 +114,7 @@ class RateLimiter:
         self._mask = slots - 1
         self._fingerprints = array("Q", bytes(8 * slots))
         self._full_at = array("d", bytes(8 * slots))
-        """When the bucket is full again; it holds an answer less for each `_interval` that this is ahead of now."""
+        """When the bucket is full again: it lacks an answer for each `_interval` that this is ahead of now."""
         self._limited = array("B", bytes(slots))
         """Limited answers since the last that slipped."""
         self.sent = 0
@@ -123,10 +124,13 @@ class RateLimiter:
         self.evicted = 0
         """Buckets put out of the table before they were full again: when these grow, it is too small."""
         self.latest: tuple[str, bytes] | None = None
-        """Address and kind of the latest limited answer: now and then one for the log, mostly of the worst."""
+        """Address and kind of the latest limited answer. Looked at now and then, it is mostly the worst's."""
 
     def judge(self, address: str, kind: bytes, now: float) -> Decision:
-        """Decide on one answer over UDP, and count it. `address` is text as the socket gave it, `now` in seconds."""
+        """Decide on one answer over UDP, and count it.
+
+        `address` is the client's, as text from the socket (a scope id may follow a %); `now` is monotonic seconds.
+        """
         if ":" in address:
             family = self._ipv6
             packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
@@ -162,7 +166,7 @@ class RateLimiter:
         return self._limit(slot, address, kind, now)
 
     def _limit(self, slot: int, address: str, kind: bytes, now: float) -> Decision:
-        """Drop or slip. An error never slips: truncated it is no smaller, and no reason to come back by TCP."""
+        """Drop or slip. An error never slips: truncated it is no smaller, and TCP would bring no other answer."""
         if self._full_at[slot] > now + self._tolerance + 2 * self._interval:  # the clock was set back
             self._full_at[slot] = now
             return Decision.SEND
@@ -184,8 +188,8 @@ class RateLimiter:
 class _Family:
     """How addresses of one IP version are told apart.
 
-    A network, as bytes, is the first `octets` of the address and then, for the octet after them, that of `endings`,
-    which has only the bits of the prefix and is followed by the IP version.
+    A network, as bytes, is the first `octets` of the address and then one of `endings`: that for the next octet,
+    which has just the bits of the prefix, followed by the IP version.
     """
 
     __slots__ = ("endings", "exempt", "octets")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..sources.country import COUNTRY_FILE, pack_country
-from ..sources.maxmind import read_maxmind
+from geodata.sources.country import COUNTRY_FILE, pack_country
+from geodata.sources.maxmind import read_maxmind
 
 _MEMBER = "package/dbip-country.mmdb"
 

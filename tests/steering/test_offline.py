@@ -1,0 +1,302 @@
+"""Answers without a server are those of the server."""
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.message
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from geodata.classes import ClassMap
+from geodata.errors import GeoError
+from geodata.place import NOWHERE, Place
+from geodata.regions import Regions
+from steering.balance.pools import Health, Verdict
+from steering.offline import (
+    Client,
+    OfflineError,
+    answer_offline,
+    describe_place,
+    locate,
+    make_client,
+    open_zones,
+    override_health,
+)
+from steering.prepare import compile_maps
+from steering.respond import respond
+from steering.settings import Settings, parse_settings
+from steering.world import make_world
+from steering.zones.load import ZonesError
+from steering.zones.store import StoreReader
+from tests.geodata.mmdb import write_networks
+
+INF = float("inf")
+
+SETTINGS = """
+[server]
+listen = ["127.0.0.1:53"]
+state = "state"
+
+[[geo]]
+type = "maxmind"
+path = "world.mmdb"
+
+[[monitor]]
+name = "web"
+type = "tcp"
+port = 80
+[[monitor]]
+name = "deep"
+type = "tcp"
+port = 81
+
+[[pool]]
+name = "one"
+monitor = "web"
+minimum_origins = 2
+[[pool.origin]]
+name = "a"
+address = "192.0.2.1"
+[[pool.origin]]
+name = "b"
+address = "192.0.2.2"
+[[pool.origin]]
+name = "c"
+address = "192.0.2.3"
+
+[[pool]]
+name = "two"
+monitor = "deep"
+[[pool.origin]]
+name = "a"
+address = "192.0.2.1"
+[[pool.origin]]
+name = "d"
+address = "192.0.2.4"
+
+[[pool]]
+name = "last"
+[[pool.origin]]
+name = "z"
+address = "192.0.2.9"
+
+[[zone]]
+name = "example.com"
+nameservers = ["ns.example.net"]
+
+[[load_balancer]]
+name = "www.example.com"
+types = ["A"]
+default_pools = ["one", "two"]
+fallback_pool = "last"
+region_pools = { WEU = ["two", "one"], SSAM = ["two"] }
+country_pools = { FR = ["one"] }
+subdivision_pools = { US-CA = ["two"] }
+network_pools = { "10.1.2.128/25" = ["last"], "2001:db8:0:1:8000::/65" = ["last"] }
+
+[[load_balancer]]
+name = "*.any.example.com"
+types = ["A"]
+default_pools = ["two"]
+fallback_pool = "last"
+country_pools = { JP = ["one", "two"] }
+"""
+
+WORLD = {
+    "10.1.0.0/16": {"country": {"iso_code": "FR"}},
+    "10.2.0.0/17": {"country": {"iso_code": "DE"}},
+    "10.2.128.0/17": {"country": {"iso_code": "BR"}},
+    "10.3.0.0/24": {"country": {"iso_code": "US"}, "subdivisions": [{"iso_code": "CA"}]},
+    "10.3.1.0/24": {"country": {"iso_code": "US"}, "subdivisions": [{"iso_code": "NY"}]},
+    "10.4.5.6/32": {"country": {"iso_code": "JP"}},
+    "2001:db8::/32": {"country": {"iso_code": "FR"}},
+}
+
+ADDRESSES = st.one_of(
+    st.ip_addresses(network="10.0.0.0/13"),
+    st.ip_addresses(network="10.1.2.0/24"),
+    st.ip_addresses(network="10.2.127.0/24"),
+    st.sampled_from([ipaddress.ip_address(text) for text in ("10.4.5.6", "10.4.5.7", "10.3.0.255", "10.3.1.0")]),
+    st.ip_addresses(network="2001:db8::/63"),
+    st.ip_addresses(),
+)
+DOWN = st.lists(st.sampled_from(["a", "one/a", "two/a", "b", "c", "d", "two/d"]), max_size=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("offline")
+    write_networks(made / "world.mmdb", dict(WORLD))
+    return made
+
+
+@pytest.fixture(scope="module")
+def configured(folder: Path) -> Settings:
+    return parse_settings(SETTINGS, folder / "waypost.toml")
+
+
+@pytest.fixture(scope="module")
+def zones(configured: Settings) -> Iterator[StoreReader]:
+    with open_zones(configured) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def maps(configured: Settings) -> dict[object, ClassMap]:
+    return {each.rules: ClassMap.open(Path(each.path)) for each in compile_maps(configured)}
+
+
+class TestTheSameAsTheServer:
+    @pytest.mark.xfail(strict=True, reason="the address is cut to /24 or /56, which dnspython does by itself")
+    @example(ipaddress.ip_address("10.1.2.128"), [], "www.example.com")
+    @given(ADDRESSES, DOWN, st.sampled_from(["www.example.com", "x.any.example.com"]))
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_for_every_client_and_health(
+        self,
+        configured: Settings,
+        zones: StoreReader,
+        maps: dict[object, ClassMap],
+        address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+        down: list[str],
+        name: str,
+    ) -> None:
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            return  # no client has such an address
+        health = override_health(configured, tuple(down), {})
+        told = answer_offline(configured, zones, Client(str(address)), name, "A", health)
+        world = make_world(configured, zones, maps, health)  # type: ignore[arg-type] # keyed by Rules
+        reply = respond(dns.message.make_query(name, "A").to_wire(), str(address), True, 0.0, lambda: 0.0, world)
+        assert reply is not None
+        expected = [line for rrset in dns.message.from_wire(reply).answer for line in rrset.to_text().splitlines()]
+        assert list(told.answer) == expected
+        [reason] = told.reasons
+        assert sum(pool.share for pool in reason.pools) == pytest.approx(1)
+        assert f" {reason.ttl} " in told.answer[0]
+
+    def test_all_in_one_scope_get_the_same(self, configured: Settings, zones: StoreReader) -> None:
+        for first, second in (("10.1.2.127", "10.1.2.128"), ("10.2.127.255", "10.2.128.0"), ("10.3.0.255", "10.3.1.0")):
+            one, two = (
+                answer_offline(configured, zones, Client(address), "www.example.com", "A", {})
+                for address in (first, second)
+            )
+            assert one.scope is not None
+            if ipaddress.ip_address(second) in ipaddress.ip_network(f"{first}/{one.scope}", strict=False):
+                assert one.answer == two.answer
+
+    @pytest.mark.xfail(strict=True, reason="the address is cut to /24, which dnspython does by itself")
+    def test_the_rule_is_named(self, configured: Settings, zones: StoreReader) -> None:
+        for address, rule in (
+            ("10.1.2.200", "network_pools"),
+            ("10.1.9.9", "country_pools.FR"),
+            ("10.2.0.1", "region_pools.WEU"),
+            ("10.2.200.1", "region_pools.SSAM"),
+            ("10.3.0.1", "subdivision_pools.US-CA"),
+            ("10.3.1.1", "default_pools"),
+            ("172.16.0.1", "default_pools"),
+        ):
+            told = answer_offline(configured, zones, Client(address), "www.example.com", "A", {})
+            assert [reason.rule for reason in told.reasons] == [rule], address
+
+    def test_the_wildcard_is_named(self, configured: Settings, zones: StoreReader) -> None:
+        told = answer_offline(configured, zones, Client(), "deep.x.any.example.com", "A", {})
+        assert told.answer
+        assert [reason.load_balancer for reason in told.reasons] == ["*.any.example.com."]
+
+    def test_without_an_address_there_is_no_scope(self, configured: Settings, zones: StoreReader) -> None:
+        client = Client(place=Place(country="FR", region="WEU"))
+        told = answer_offline(configured, zones, client, "www.example.com", "A", {})
+        assert (told.scope, told.place_source) == (None, "given")
+        assert [reason.rule for reason in told.reasons] == ["country_pools.FR"]
+
+    def test_an_unusable_database(self, folder: Path, zones: StoreReader) -> None:
+        broken = parse_settings(SETTINGS.replace("world.mmdb", "none.mmdb"), folder / "waypost.toml")
+        with pytest.raises(GeoError, match=r"none\.mmdb"):
+            answer_offline(broken, zones, Client("10.0.0.1"), "www.example.com", "A", {})
+        place = Client(place=NOWHERE)
+        assert answer_offline(broken, zones, place, "www.example.com", "A", {}).answer, "not needed for a given place"
+
+    @pytest.mark.parametrize("name", ["", "..", "a..b", "a" * 64, ".".join(["a" * 63] * 5)])
+    def test_names_that_are_none(self, configured: Settings, zones: StoreReader, name: str) -> None:
+        if name:
+            with pytest.raises(OfflineError):
+                answer_offline(configured, zones, Client(), name, "A", {})
+        else:
+            assert answer_offline(configured, zones, Client(), name, "A", {}).question == ". A"
+
+
+class TestMakeClient:
+    @pytest.mark.parametrize(
+        ("country", "subdivision", "region", "place"),
+        [
+            (None, None, None, NOWHERE),
+            ("FR", None, None, Place(region="WEU", country="FR")),
+            (None, None, "OC", Place(region="OC")),
+            (None, "US-CA", None, Place(region="WNAM", country="US", subdivision="US-CA")),
+            ("US", "US-CA", "WNAM", Place(region="WNAM", country="US", subdivision="US-CA")),
+        ],
+    )
+    def test_a_place(self, country: str | None, subdivision: str | None, region: str | None, place: Place) -> None:
+        assert make_client(country, subdivision, region, Regions.load()) == Client(place=place)
+
+    @pytest.mark.parametrize(
+        ("country", "subdivision", "region"),
+        [("FR", "US-CA", None), ("FR", None, "OC"), (None, "US-CA", "ENAM")],
+    )
+    def test_a_contradiction(self, country: str | None, subdivision: str | None, region: str | None) -> None:
+        with pytest.raises(OfflineError):
+            make_client(country, subdivision, region, Regions.load())
+
+
+class TestOverrideHealth:
+    def test_a_name_is_every_origin_of_that_name(self, configured: Settings) -> None:
+        down = Verdict(False, INF)
+        assert override_health(configured, ("a",), {}) == {("web", "192.0.2.1"): down, ("deep", "192.0.2.1"): down}
+        assert override_health(configured, ("two/a",), {}) == {("deep", "192.0.2.1"): down}
+
+    def test_what_is_not_overridden_stays(self, configured: Settings) -> None:
+        seen: Health = {("web", "192.0.2.2"): Verdict(False, 3.0), ("web", "192.0.2.1"): Verdict(True, 3.0)}
+        assert override_health(configured, (), seen) == seen
+        overridden = override_health(configured, ("one/a",), seen)
+        assert overridden == {("web", "192.0.2.1"): Verdict(False, INF), ("web", "192.0.2.2"): Verdict(False, 3.0)}
+
+    @pytest.mark.parametrize(("name", "hint"), [("aa", "a"), ("one/bb", "one/b"), ("z", ""), ("one", ""), ("", "")])
+    def test_an_unknown_name(self, configured: Settings, name: str, hint: str) -> None:
+        with pytest.raises(OfflineError, match=f'no origin with a monitor is called .*(did you mean "{hint}")?'):
+            override_health(configured, (name,), {})
+
+
+def test_open_zones_leaves_nothing(configured: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with open_zones(configured) as reader:
+        assert list(reader.zones) == [b"\7example\3com\0"]
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "bad.zone").write_text("nonsense")
+    bad = parse_settings(
+        SETTINGS.replace('nameservers = ["ns.example.net"]', 'file = "bad.zone"'), tmp_path / "waypost.toml"
+    )
+    with pytest.raises(ZonesError), open_zones(bad):
+        raise AssertionError("it opened")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.zone"]
+
+
+def test_locate_says_who_knows(configured: Settings, folder: Path) -> None:
+    place, source, _ = locate(Client("10.3.0.7"), configured)
+    assert (place.country, place.subdivision, place.region) == ("US", "US-CA", "WNAM")
+    assert str(folder / "world.mmdb") in source
+    assert "10.3.0.0/24" in source
+    assert locate(Client("172.16.0.1"), configured)[:2] == (NOWHERE, "no source knows it")
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (NOWHERE, "nowhere known"),
+        (Place(asn=64500), "nowhere known, AS64500"),
+        (Place(continent="NA", region="WNAM", country="US", subdivision="US-CA", asn=1), "US-CA, US, WNAM, NA, AS1"),
+    ],
+)
+def test_describe_place(place: Place, text: str) -> None:
+    assert describe_place(place) == text

@@ -1,0 +1,606 @@
+"""`waypost run` as people have it: real processes, real sockets, signals, and files that change under it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from monitors.ping import PingNotPermitted, check_ping_permission
+from tests.steering.running import (
+    DEADLINE,
+    REFUSED,
+    TAKEN,
+    Waypost,
+    eventually,
+    free_port,
+    list_processes,
+    run_command,
+    running,
+    web_settings,
+    zone_text,
+)
+
+SILENT = pytest.mark.xfail(strict=True, reason="control ends with status 0 and says nothing")
+READS_AGAIN = pytest.mark.xfail(
+    strict=True, reason="a restarted control reads all files again, and ends when one is bad"
+)
+
+UP, SORRY = "192.0.2.1", "192.0.2.99"
+
+TWO_ZONES = """
+[[zone]]
+name = "example.com"
+file = "com.zone"
+[[zone]]
+name = "example.net"
+file = "net.zone"
+"""
+
+NETWORKS = """
+steering_policy = "geo"
+country_pools = { FR = ["sorry"] }
+
+[[geo]]
+type = "networks"
+path = "own.csv"
+"""
+
+
+@pytest.fixture
+def site() -> Iterator[socket.socket]:
+    """What the origin site-1 runs."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        yield service
+
+
+@pytest.fixture
+def waypost(site: socket.socket, tmp_path: Path) -> Iterator[Waypost]:
+    with running(tmp_path, web_settings(port_of(site))) as started:
+        yield started
+
+
+@pytest.fixture
+def unstarted(site: socket.socket, tmp_path: Path) -> Iterator[Waypost]:
+    made = Waypost(tmp_path, web_settings(port_of(site)))
+    yield made
+    made.destroy()
+
+
+def port_of(service: socket.socket) -> int:
+    port: int = service.getsockname()[1]
+    return port
+
+
+def reopen(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
+
+
+class TestStart:
+    def test_nobody_is_answered_before_the_first_results(self, tmp_path: Path) -> None:
+        settings = web_settings(1).replace('type = "tcp"', 'type = "smtp"').replace('"1s"', '"60s"')
+        with socket.create_server(("127.0.0.1", 0)) as mail:
+            mail.settimeout(DEADLINE)
+            waypost = Waypost(tmp_path, settings.replace("port = 1\n", f"port = {port_of(mail)}\n")).launch()
+            try:
+                with mail.accept()[0] as connection:
+                    connection.settimeout(DEADLINE)
+                    eventually(lambda: is_idle(waypost), "it never came to wait for the result")
+                    assert waypost.ask() is None
+                    assert waypost.ask(tcp=True) is None
+                    assert "first results" not in waypost.log()
+                    with connection.makefile("rwb", buffering=0) as stream:
+                        for reply in (b"220 hi\r\n", b"250 hi\r\n", b"221 bye\r\n"):
+                            stream.write(reply)
+                            stream.readline()
+                    waypost.answers(UP)
+                    waypost.logged("first results of 1 targets")
+            finally:
+                waypost.destroy()
+
+    def test_a_target_without_a_result_holds_it_up_no_longer_than_its_timeout(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            settings = web_settings(port_of(silent)).replace('type = "tcp"', 'type = "smtp"\nretries = 0')
+            with running(tmp_path, settings) as waypost:
+                waypost.answers(SORRY)
+                waypost.logged("greeting: nothing within 1 s")
+
+    def test_both_transports_on_every_address(self, site: socket.socket, tmp_path: Path) -> None:
+        waypost = Waypost(tmp_path, "")
+        other = free_port("127.0.0.2")
+        waypost.configure(web_settings(port_of(site)), listen=[f"127.0.0.1:{waypost.port}", f"127.0.0.2:{other}"])
+        try:
+            waypost.start()
+            assert waypost.answer() == waypost.answer(tcp=True) == UP
+            with socket.create_connection(("127.0.0.2", other), DEADLINE):
+                pass
+        finally:
+            waypost.destroy()
+
+    @pytest.mark.parametrize("damage", ["syntax", "meaning", pytest.param("zone", marks=SILENT)])
+    def test_nothing_starts_on_a_bad_configuration(self, unstarted: Waypost, tmp_path: Path, damage: str) -> None:
+        text = unstarted.config.read_text()
+        unstarted.config.write_text(
+            {
+                "syntax": text + "[[",
+                "meaning": text.replace('monitor = "web"', 'monitor = "wbe"'),
+                "zone": text.replace('nameservers = ["ns1.example.net"]', 'file = "bad.zone"'),
+            }[damage]
+        )
+        (tmp_path / "bad.zone").write_text("$TTL 300\n@ A 192.0.2.300\n@ NS\n")
+        assert unstarted.launch().end() == 1
+        expected = {
+            "syntax": ["waypost.toml", "not TOML"],
+            "meaning": ["waypost.toml:", "pool[0].monitor", "wbe", 'did you mean "web"?'],
+            "zone": ["bad.zone:2:", "bad.zone:3:"],
+        }[damage]
+        assert all(part in unstarted.log() for part in expected), unstarted.log()
+        assert "Traceback" not in unstarted.log()
+
+    def test_a_port_that_is_taken(self, unstarted: Waypost) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            text, port = unstarted.config.read_text(), port_of(taken)
+            unstarted.config.write_text(text.replace(f":{unstarted.port}", f":{port}"))
+            assert unstarted.launch().end() == 1
+        assert f"cannot listen on 127.0.0.1:{port} (UDP): another program has it" in unstarted.log()
+        assert "Traceback" not in unstarted.log()
+
+    @pytest.mark.xfail(strict=True, reason="OSError of lock_state is not caught")
+    def test_a_state_directory_that_is_a_file(self, unstarted: Waypost) -> None:
+        unstarted.state.write_text("")
+        assert unstarted.launch().end() == 1
+        assert str(unstarted.state) in unstarted.log()
+        assert "Traceback" not in unstarted.log()
+
+    @pytest.mark.xfail(strict=True, reason="OSError of lock_state is not caught")
+    def test_a_state_directory_that_cannot_be_made(self, unstarted: Waypost) -> None:
+        unstarted.configure(web_settings(1), state="/proc/waypost")
+        assert unstarted.launch().end() == 1
+        assert "/proc/waypost" in unstarted.log()
+        assert "Traceback" not in unstarted.log()
+
+    @pytest.mark.xfail(strict=True, reason="control ends with status 0 and says nothing")
+    @pytest.mark.parametrize("name", ["zones", "maps"])
+    def test_a_part_of_the_state_that_is_a_file(self, site: socket.socket, tmp_path: Path, name: str) -> None:
+        (tmp_path / "own.csv").write_text("network,country\n127.0.0.0/8,FR\n")
+        waypost = Waypost(tmp_path, web_settings(port_of(site), balancers=NETWORKS))
+        waypost.state.mkdir()
+        (waypost.state / name).write_text("")
+        try:
+            assert waypost.launch().end() == 1
+            assert str(waypost.state / name) in waypost.log()
+            assert "Traceback" not in waypost.log()
+        finally:
+            waypost.destroy()
+
+    @pytest.mark.parametrize(
+        "content", [b"", pytest.param(b"garbage" * 10_000, marks=SILENT)], ids=["empty", "garbage"]
+    )
+    def test_a_zone_store_that_is_none(self, unstarted: Waypost, content: bytes) -> None:
+        (unstarted.state / "zones").mkdir(parents=True)
+        (unstarted.state / "zones" / "data.mdb").write_bytes(content)
+        if not content:
+            assert unstarted.start().answer() == UP
+            return
+        assert unstarted.launch().end() == 1
+        assert str(unstarted.state / "zones") in unstarted.log()
+        assert "Traceback" not in unstarted.log()
+
+    def test_a_very_long_state_path(self, site: socket.socket, tmp_path: Path) -> None:
+        with running(tmp_path, web_settings(port_of(site)), state="/".join(["d" * 60] * 4)) as waypost:
+            assert len(str(waypost.state)) > 107
+            waypost.answers(UP)
+            assert run_command("status", str(waypost.config)).returncode == 0
+            assert waypost.stop() == 0
+
+    def test_two_instances_on_one_state_directory(self, waypost: Waypost, tmp_path: Path) -> None:
+        other = tmp_path / "other.toml"
+        other.write_text(waypost.config.read_text().replace(f":{waypost.port}", f":{free_port()}"))
+        second = run_command("run", str(other))
+        assert second.returncode == 1
+        assert f"another waypost (process {waypost.process.pid}) runs with the state directory" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert waypost.answer() == UP
+
+    def test_a_second_start_serves_the_same(self, waypost: Waypost) -> None:
+        assert waypost.stop() == 0
+        waypost.start().answers(UP)
+
+
+def is_idle(waypost: Waypost) -> bool:
+    """Whether the supervisor, control and its helper are there and sleep, at several looks."""
+    for _ in range(5):
+        found = [state for _, session, state in list_processes() if session == waypost.process.pid]
+        if len(found) < 3 or any(state != "S" for state in found):
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class TestHealth:
+    """Stopping what an origin runs changes the answers, starting it again brings them back."""
+
+    def test_tcp(self, waypost: Waypost, site: socket.socket) -> None:
+        port = port_of(site)
+        waypost.answers(UP)
+        site.close()
+        waypost.answers(SORRY)
+        waypost.logged("is DOWN: monitor web saw: refused (Connection refused)")
+        with reopen(port):
+            waypost.answers(UP)
+            eventually(lambda: waypost.log().count("is up: monitor web saw: ok") == 2, waypost.log)
+        assert "127.0.0.1" in waypost.log()
+
+    def test_smtp(self, tmp_path: Path) -> None:
+        port = free_port()
+        settings = web_settings(port).replace('type = "tcp"', 'type = "smtp"')
+        with mail_server(port) as server, running(tmp_path, settings) as waypost:
+            waypost.answers(UP)
+            server.kill()
+            waypost.answers(SORRY)
+            waypost.logged("is DOWN: monitor web saw: refused (connect: Connection refused)")
+            with mail_server(port):
+                waypost.answers(UP)
+
+    @pytest.mark.usefixtures("needs_ping")
+    def test_udp_icmp(self, tmp_path: Path) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as service:
+            service.bind(("127.0.0.1", 0))
+            port = port_of(service)
+            settings = web_settings(port).replace('type = "tcp"', 'type = "udp_icmp"').replace('"1s"', '"0.8s"', 0)
+            with running(tmp_path, settings.replace('timeout = "1s"', 'timeout = "0.3s"')) as waypost:
+                waypost.answers(UP)
+                service.close()
+                waypost.answers(SORRY)
+                waypost.logged("is DOWN: monitor web saw: port unreachable")
+                with socket.socket(type=socket.SOCK_DGRAM) as again:
+                    again.bind(("127.0.0.1", port))
+                    waypost.answers(UP)
+
+    @pytest.mark.usefixtures("needs_ping")
+    def test_icmp(self, tmp_path: Path) -> None:
+        settings = web_settings(1).replace('type = "tcp"\nport = 1\n', 'type = "icmp"\n')
+        settings = settings.replace('address = "127.0.0.1"', 'address = "127.0.0.77"')
+        with running(tmp_path, settings) as waypost:
+            waypost.answers(UP)
+            # Loopback always answers; its broadcast address may not be pinged.
+            waypost.configure(settings.replace("127.0.0.77", "127.255.255.255"))
+            waypost.reload(TAKEN)
+            waypost.answers(SORRY)
+            waypost.logged("is DOWN: monitor web saw: not permitted")
+
+    def test_consecutive_results_are_waited_for_and_logged(self, site: socket.socket, tmp_path: Path) -> None:
+        settings = web_settings(port_of(site)).replace('type = "tcp"', 'type = "tcp"\nconsecutive_down = 3')
+        with running(tmp_path, settings) as waypost:
+            waypost.answers(UP)
+            site.close()
+            waypost.answers(SORRY)
+            before = waypost.log().partition("is DOWN")[0]
+            assert before.count("refused (Connection refused)") == 2
+            assert before.count("stays up until") == 2
+
+
+@pytest.fixture
+def needs_ping() -> None:
+    try:
+        check_ping_permission([socket.AF_INET])
+    except PingNotPermitted as error:
+        pytest.skip(str(error))
+
+
+@contextmanager
+def mail_server(port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """aiosmtpd in a process of its own."""
+    command = [sys.executable, "-m", "tests.monitors.probes.smtp_peer", str(port)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert int(process.stdout.readline()) == port
+        yield process
+        process.kill()
+
+
+class TestDeaths:
+    def test_a_killed_worker_is_back_within_a_second(self, waypost: Waypost) -> None:
+        taken: list[float] = []
+        killed: list[int] = []
+        for _ in range(3):
+            killed.append(waypost.worker())
+            os.kill(killed[-1], signal.SIGKILL)
+            start = time.monotonic()
+            waypost.answers(UP)
+            taken.append(time.monotonic() - start)
+            eventually(lambda: waypost.is_fed() and waypost.worker() not in killed, waypost.log)
+        assert min(taken) < 1, "the machine may be busy now and then, but not each time"
+        assert waypost.log().count("was killed by SIGKILL: starting it again") == 3
+
+    def test_a_question_that_comes_meanwhile_waits_for_the_next_worker(self, waypost: Waypost) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.settimeout(DEADLINE)
+            client.connect(("127.0.0.1", waypost.port))
+            waypost.signal(signal.SIGSTOP)  # so that nobody restarts it before the question is there
+            os.kill(waypost.worker(), signal.SIGKILL)
+            client.send(bytes.fromhex("123400000001000000000000") + b"\3www\7example\3com\0\0\1\0\1")
+            waypost.signal(signal.SIGCONT)
+            assert client.recv(512)[:2] == b"\x12\x34"
+
+    def test_a_killed_control_leaves_the_workers_answering(self, waypost: Waypost, site: socket.socket) -> None:
+        port, text = port_of(site), waypost.config.read_text()
+        worker, control = waypost.worker(), waypost.control()
+        waypost.config.write_text("broken [")
+        waypost.signal(signal.SIGSTOP)  # so that it stays away for as long as we look
+        os.kill(control, signal.SIGKILL)
+        for tcp in (False, True, False, True):
+            assert waypost.answer(tcp=tcp) == UP
+        waypost.signal(signal.SIGCONT)
+        eventually(waypost.is_fed, waypost.log)
+        assert waypost.control() != control
+        assert waypost.worker() == worker, "the workers go on"
+        site.close()
+        waypost.answers(SORRY)
+        assert "not TOML" in waypost.reload(REFUSED)
+        assert waypost.answer() == SORRY
+        waypost.config.write_text(text)
+        waypost.reload(TAKEN)
+        with reopen(port):
+            waypost.answers(UP)
+        assert waypost.stop() == 0
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            pytest.param("zone file", marks=READS_AGAIN),
+            pytest.param("geo source", marks=READS_AGAIN),
+            "accepted configuration",
+        ],
+    )
+    def test_a_killed_control_comes_back_with_what_was_in_force(
+        self, site: socket.socket, tmp_path: Path, damage: str
+    ) -> None:
+        (tmp_path / "com.zone").write_text(zone_text(1, "static A 192.0.2.7"))
+        (tmp_path / "net.zone").write_text(zone_text(1))
+        (tmp_path / "own.csv").write_text("network,country\n127.0.0.0/8,DE\n")
+        with running(tmp_path, web_settings(port_of(site), zones=TWO_ZONES, balancers=NETWORKS)) as waypost:
+            waypost.answers(UP)
+            if damage == "zone file":
+                (tmp_path / "com.zone").write_text("@ SOA nonsense")
+            elif damage == "geo source":
+                (tmp_path / "own.csv").write_text("nonsense")
+            else:
+                (waypost.state / "accepted.msgpack").write_bytes(b"\xc1")
+            control = waypost.control()
+            os.kill(control, signal.SIGKILL)
+            eventually(lambda: waypost.is_fed() or waypost.log().count("starting it again") > 1, waypost.log)
+            assert waypost.log().count("starting it again") == 1, waypost.log()
+            assert waypost.control() != control
+            assert waypost.answer("static.example.com") == "192.0.2.7"
+            site.close()
+            waypost.answers(SORRY)
+
+    def test_a_killed_supervisor_takes_all_with_it_and_leaves_room_for_the_next(self, waypost: Waypost) -> None:
+        waypost.process.kill()
+        assert waypost.end() == -signal.SIGKILL
+        waypost.start().answers(UP)
+        assert waypost.stop() == 0
+
+    def test_everything_dies_at_once(self, waypost: Waypost) -> None:
+        for process in waypost.processes():
+            if process != waypost.process.pid:
+                os.kill(process, signal.SIGKILL)
+        eventually(waypost.is_fed, waypost.log)
+        waypost.answers(UP)
+        assert waypost.stop() == 0
+
+
+class TestReload:
+    def test_a_bad_configuration_changes_nothing_and_every_problem_is_told(self, waypost: Waypost) -> None:
+        good = waypost.config.read_text()
+        bad = good.replace('default_pools = ["site"]', 'default_pools = ["sitte"]')
+        bad = bad.replace('interval = "1s"', 'interval = "1 parsec"').replace("192.0.2.99", "host.example.com")
+        bad = bad.replace('type = "tcp"', 'type = "tcp"\nnonsense = 1')
+        waypost.config.write_text(bad)
+        since = waypost.status()
+        log = waypost.reload(REFUSED)
+        lines = dict(enumerate(bad.splitlines(), 1))
+        for word in ("sitte", "1 parsec", "host.example.com", "nonsense"):
+            [number] = [number for number, line in lines.items() if word in line]
+            assert f"{waypost.config}:{number}: " in log, f"{word}:\n{log}"
+        after = waypost.status()
+        assert since
+        assert after
+        assert (after.since, after.workers[0].pid) == (since.since, since.workers[0].pid)
+        assert waypost.answer() == UP
+
+    def test_a_file_that_is_gone(self, waypost: Waypost) -> None:
+        waypost.config.unlink()
+        assert "cannot be read: No such file or directory" in waypost.reload(REFUSED)
+        assert waypost.answer() == UP
+
+    def test_a_changed_pool_is_in_force_for_all_workers(self, site: socket.socket, tmp_path: Path) -> None:
+        with running(tmp_path, web_settings(port_of(site)), workers=2) as waypost:
+            assert {waypost.answer() for _ in range(40)} == {UP}
+            waypost.configure(web_settings(port_of(site), address="192.0.2.2"))
+            waypost.reload(TAKEN)
+            waypost.answers("192.0.2.2")
+            before = waypost.status()
+            assert before
+
+            def all_asked() -> bool:
+                assert waypost.answer() == "192.0.2.2"
+                status = waypost.status()
+                return status is not None and all(
+                    now.udp > then.udp for now, then in zip(status.workers, before.workers, strict=True)
+                )
+
+            eventually(all_asked, "one worker gets no question")
+            assert waypost.stop() == 0
+
+    def test_a_changed_zone(self, site: socket.socket, tmp_path: Path) -> None:
+        (tmp_path / "com.zone").write_text(zone_text(1, "static A 192.0.2.7"))
+        (tmp_path / "net.zone").write_text(zone_text(1, "static A 192.0.2.8"))
+        with running(tmp_path, web_settings(port_of(site), zones=TWO_ZONES)) as waypost:
+            assert waypost.answer("static.example.com") == "192.0.2.7"
+            (tmp_path / "com.zone").write_text(zone_text(2, "static A 192.0.2.77\nnew A 192.0.2.78"))
+            assert "zone example.com.: serial 2" in waypost.reload(TAKEN)
+            waypost.answers("192.0.2.77", "static.example.com")
+            assert waypost.answer("new.example.com") == "192.0.2.78"
+            assert waypost.answer("static.example.net") == "192.0.2.8"
+            assert waypost.answer() == UP
+
+    def test_one_bad_zone_of_two_keeps_both_as_they_are(self, site: socket.socket, tmp_path: Path) -> None:
+        (tmp_path / "com.zone").write_text(zone_text(1, "static A 192.0.2.7"))
+        (tmp_path / "net.zone").write_text(zone_text(1, "static A 192.0.2.8"))
+        with running(tmp_path, web_settings(port_of(site), zones=TWO_ZONES)) as waypost:
+            (tmp_path / "com.zone").write_text(zone_text(2, "static A 192.0.2.77"))
+            (tmp_path / "net.zone").write_text(zone_text(2, "static A 192.0.2.8\nbad A nonsense\nworse AAAA 1.2.3.4"))
+            log = waypost.reload(REFUSED)
+            assert f"{tmp_path}/net.zone:5:" in log
+            assert f"{tmp_path}/net.zone:6:" in log
+            assert waypost.answer("static.example.com") == "192.0.2.7"
+            assert waypost.answer("static.example.net") == "192.0.2.8"
+            (tmp_path / "net.zone").write_text(zone_text(2, "static A 192.0.2.88"))
+            waypost.reload(TAKEN)
+            waypost.answers("192.0.2.77", "static.example.com")
+            waypost.answers("192.0.2.88", "static.example.net")
+
+    def test_a_bad_geo_source_changes_nothing(self, site: socket.socket, tmp_path: Path) -> None:
+        own = tmp_path / "own.csv"
+        own.write_text("network,country\n127.0.0.0/8,DE\n")
+        with running(tmp_path, web_settings(port_of(site), balancers=NETWORKS)) as waypost:
+            waypost.answers(UP)
+            own.write_text("network,country\n127.0.0.0/8,Atlantis\n")
+            waypost.configure(web_settings(port_of(site), address="192.0.2.2", balancers=NETWORKS))
+            assert str(own) in waypost.reload(REFUSED)
+            assert waypost.answer() == UP
+            own.unlink()
+            assert f"{own}: No such file or directory" in waypost.reload(REFUSED)
+            assert waypost.answer() == UP
+            own.write_text("network,country\n127.0.0.0/8,FR\n")
+            waypost.reload(TAKEN)
+            waypost.answers(SORRY)
+
+    def test_what_cannot_change_is_refused_with_the_reason(self, waypost: Waypost, site: socket.socket) -> None:
+        settings = web_settings(port_of(site), address="192.0.2.2")
+        waypost.configure(settings, listen=["127.0.0.1:1"], state="elsewhere", workers=2)
+        log = waypost.reload(REFUSED)
+        for key in ("listen", "state", "workers"):
+            assert f"server.{key} cannot change while waypost runs" in log
+        assert waypost.answer() == UP
+        assert not (waypost.config.parent / "elsewhere").exists()
+
+    def test_origins_that_come_and_go(self, waypost: Waypost, site: socket.socket) -> None:
+        with closing(socket.socket()) as never:
+            never.bind(("127.0.0.1", 0))  # and does not listen
+            waypost.configure(web_settings(port_of(never)))
+            waypost.reload(TAKEN)
+            waypost.answers(SORRY)
+        waypost.configure(web_settings(port_of(site)))
+        waypost.reload(TAKEN)
+        waypost.answers(UP)
+
+    def test_many_hangups_at_once(self, waypost: Waypost, site: socket.socket) -> None:
+        waypost.configure(web_settings(port_of(site), address="192.0.2.2"))
+        for _ in range(20):
+            waypost.signal(signal.SIGHUP)
+        waypost.answers("192.0.2.2")
+        assert waypost.stop() == 0
+
+    def test_a_hangup_before_the_start_is_over_is_not_lost(self, unstarted: Waypost, site: socket.socket) -> None:
+        unstarted.launch()
+        eventually(lambda: len(unstarted.processes()) > 2, unstarted.log)  # control and its helper are at work
+        unstarted.configure(web_settings(port_of(site), address="192.0.2.2"))
+        unstarted.signal(signal.SIGHUP)
+        unstarted.answers("192.0.2.2")
+        assert unstarted.stop() == 0
+
+    def test_the_state_directory_vanishes(self, waypost: Waypost, site: socket.socket) -> None:
+        worker, control = waypost.worker(), waypost.control()
+        shutil.rmtree(waypost.state)
+        waypost.configure(web_settings(port_of(site), address="192.0.2.2"))
+        waypost.signal(signal.SIGHUP)
+        eventually(lambda: REFUSED in waypost.log() or TAKEN in waypost.log(), waypost.log)
+        assert waypost.answer() in (UP, "192.0.2.2")
+        assert {worker, control} <= set(waypost.processes()), waypost.log()
+
+
+class TestStop:
+    def test_sigterm(self, waypost: Waypost) -> None:
+        assert waypost.stop() == 0
+        assert not (waypost.state / "control.sock").exists()
+        assert not (waypost.state / "feed.sock").exists()
+        assert "Traceback" not in waypost.log()
+
+    def test_ctrl_c_in_a_terminal(self, waypost: Waypost) -> None:
+        os.killpg(waypost.process.pid, signal.SIGINT)
+        assert waypost.end() == 0
+        assert "Traceback" not in waypost.log()
+        assert "KeyboardInterrupt" not in waypost.log()
+
+    def test_sigterm_while_the_first_results_are_waited_for(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            settings = web_settings(port_of(silent)).replace('type = "tcp"', 'type = "smtp"').replace('"1s"', '"60s"')
+            waypost = Waypost(tmp_path, settings).launch()
+            try:
+                silent.settimeout(DEADLINE)
+                with silent.accept()[0]:
+                    assert waypost.stop() == 0
+                assert "Traceback" not in waypost.log()
+            finally:
+                waypost.destroy()
+
+    def test_an_answer_on_its_way_is_still_sent(self, waypost: Waypost) -> None:
+        with socket.create_connection(("127.0.0.1", waypost.port), DEADLINE) as client:
+            client.settimeout(DEADLINE)
+            question = bytes.fromhex("123400000001000000000000") + b"\3www\7example\3com\0\0\1\0\1"
+            client.sendall(len(question).to_bytes(2, "big") + question)
+            assert client.recv(4)[2:4] == b"\x12\x34"
+            assert waypost.stop() == 0
+
+    @pytest.mark.xfail(strict=True, reason="who logs waits for the reader of the log")
+    def test_a_log_that_nobody_reads_does_not_stop_the_answers(self, unstarted: Waypost, site: socket.socket) -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        try:
+            with pytest.raises(BlockingIOError):
+                while True:
+                    os.write(writer, b"x" * 4096)
+            os.set_blocking(writer, True)
+            unstarted.launch_with(writer)
+            unstarted.answers(UP, deadline=6)
+            site.close()
+            unstarted.answers(SORRY, deadline=6)
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+
+class TestCommands:
+    def test_status_and_answer_of_the_running_one(self, waypost: Waypost, site: socket.socket) -> None:
+        config = str(waypost.config)
+        told = run_command("status", config)
+        assert told.returncode == 0, told.stderr
+        for part in ("site-1", "127.0.0.1", "up", "ok", "unmonitored", "example.com.", f"pid {waypost.process.pid}"):
+            assert part in told.stdout
+        site.close()
+        waypost.answers(SORRY)
+        told = run_command("status", config)
+        assert told.returncode == 1
+        assert "refused (Connection refused)" in told.stdout
+        live = run_command("answer", config, "www.example.com", "A", "--live")
+        assert (live.returncode, SORRY in live.stdout, "answers as the fallback" in live.stdout) == (0, True, True)
+        assert UP in run_command("answer", config, "www.example.com", "A").stdout
+
+    def test_after_the_end_there_is_nothing_to_ask(self, waypost: Waypost) -> None:
+        waypost.stop()
+        for command in (["status"], ["answer", "--live"]):
+            told = run_command(command[0], str(waypost.config), *["www.example.com"] * (len(command) - 1), *command[1:])
+            assert (told.returncode, told.stdout) == (1, "")
+            assert told.stderr == f"no waypost runs with the state directory {waypost.state}\n"
