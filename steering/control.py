@@ -12,21 +12,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import trio
 
 from monitors.address import family_of
-from monitors.health import HealthTable, Row, results_needed, step
-from monitors.monitor import Monitor, Result, Target
+from monitors.monitor import Monitor, Target
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.scheduler import Scheduler, open_scheduler
-from steering.balance.pools import Health, Verdict, judge_pool
+from steering.balance.pools import judge_pool
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
+from steering.keeper import HealthKeeper, judge_row, targets_of
 from steering.messages import (
     Configured,
     Counted,
@@ -65,7 +65,7 @@ class ConfigurationError(Exception):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """The configuration that is in force."""
+    """The configuration that is in force; kept in the state directory for a control that has to be restarted."""
 
     settings: Settings
     maps: tuple[MapFile, ...]
@@ -78,10 +78,8 @@ class Running(msgspec.Struct, frozen=True):
 def run_control(path: Path, settings: Settings, end: ControlEnd) -> None:
     """Run until SIGTERM; the main function of the process. SystemExit 1 if the first configuration cannot be taken.
 
-    After a restart (`end.resume`) the configuration is the last one that was in force, whatever the file says now.
+    After a restart (`end.resume`) what was in force goes on, whatever has become of the files.
     """
-    if end.resume:
-        settings = _read_accepted(Path(settings.server.state)) or settings
     if problems := trio.run(_run, path, settings, end):
         print("\n".join(problems), file=sys.stderr)  # noqa: T201 - the user's terminal: nothing has started
         sys.exit(1)
@@ -89,109 +87,35 @@ def run_control(path: Path, settings: Settings, end: ControlEnd) -> None:
 
 async def _run(path: Path, settings: Settings, end: ControlEnd) -> tuple[str, ...]:
     """The problems for which nothing was started; none after SIGTERM."""
+    problems: tuple[str, ...] = ()
     with trio.open_signal_receiver(signal.SIGTERM) as terms, trio.open_signal_receiver(signal.SIGHUP) as hangups:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait_for_end, terms, end.lifeline, nursery.cancel_scope)
             health = HealthKeeper()
             async with open_scheduler(health.take) as scheduler:
-                control = Control(path, settings, health, scheduler, nursery)
+                control = Control(path, settings.server, health, scheduler, nursery)
                 try:
-                    await control.take(settings)
+                    running = read_running(Path(settings.server.state)) if end.resume else None
+                    await (control.take(settings) if running is None else control.resume(running))
                 except ConfigurationError as error:
+                    problems = error.problems
                     nursery.cancel_scope.cancel()
-                    return error.problems
                 await nursery.start(serve_control, Path(settings.server.state), control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 end.ready()
                 async for _ in hangups:
                     await control.reload()
-    return ()
-
-
-class HealthKeeper:
-    """The health table, told of every result; says which targets count in another way than before."""
-
-    def __init__(self) -> None:
-        self.table = HealthTable()
-        self._verdicts: dict[tuple[str, str], Verdict] = {}
-        self.names: dict[tuple[str, str], str] = {}
-        """What a target is called in the log: its origins."""
-        self.on_change: Callable[[TargetHealth], None] = lambda _: None
-
-    def take(self, target: Target, result: Result) -> None:
-        """Step the row of a target; log flips with the evidence."""
-        monitor, key = target.monitor, (target.monitor.name, target.address)
-        old = self.table.get(key)
-        row = step(old, result, monitor, time.time())
-        self.table = self.table.replace({key: row})
-        seen = f"{result.reason} ({result.evidence})" if result.evidence else str(result.reason)
-        name = self.names.get(key, target.address)
-        if old is None or old.up != row.up:
-            logger.info("%s is %s: monitor %s saw: %s", name, "up" if row.up else "DOWN", monitor.name, seen)
-        elif result.up != row.up:
-            more, state = results_needed(row, monitor), "up" if row.up else "down"
-            logger.info("%s stays %s until %d more: monitor %s saw: %s", name, state, more, monitor.name, seen)
-        verdict = judge_row(row, monitor)
-        if self._verdicts.get(key) != verdict:
-            self._verdicts[key] = verdict
-            self.on_change(TargetHealth(*key, verdict))
-
-    def verdicts(self, settings: Settings) -> Health:
-        """What the table says of the targets of a configuration."""
-        return {
-            (target.monitor.name, target.address): judge_row(row, target.monitor)
-            for target in targets_of(settings)
-            if (row := self.table.get((target.monitor.name, target.address))) is not None
-        }
-
-    def forget_others(self, settings: Settings) -> None:
-        """Drop the rows of targets that are not in a configuration."""
-        wanted = {(target.monitor.name, target.address) for target in targets_of(settings)}
-        self.table = self.table.keep(wanted)
-        self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key in wanted}
-        self.names = name_targets(settings)
-
-
-def judge_row(row: Row, monitor: Monitor) -> Verdict:
-    """What answers need to know of a row."""
-    return Verdict(row.healthy, monitor.interval * results_needed(row, monitor))
-
-
-def targets_of(settings: Settings) -> list[Target]:
-    """What is to be probed: each distinct (monitor, address) of the enabled origins of enabled pools, once."""
-    monitors = {monitor.name: monitor for monitor in settings.monitors}
-    targets = {
-        (pool.monitor, origin.address): Target(monitors[pool.monitor], origin.address)
-        for pool in settings.pools
-        if pool.enabled and pool.monitor is not None
-        for origin in pool.origins
-        if origin.enabled
-    }
-    return list(targets.values())
-
-
-def name_targets(settings: Settings) -> dict[tuple[str, str], str]:
-    """What people call each target: its origins, with their pools."""
-    names: dict[tuple[str, str], list[str]] = {}
-    for pool in settings.pools:
-        for origin in pool.origins:
-            names.setdefault((pool.monitor or "", origin.address), []).append(f"{pool.name}/{origin.name}")
-    return {key: f"{', '.join(origins)} ({key[1]})" for key, origins in names.items()}
+    return problems
 
 
 class Control:
     """The configuration in force, and everybody who has to hear of it."""
 
     def __init__(
-        self,
-        path: Path,
-        settings: Settings,
-        health: HealthKeeper,
-        scheduler: Scheduler,
-        nursery: trio.Nursery,
+        self, path: Path, server: Server, health: HealthKeeper, scheduler: Scheduler, nursery: trio.Nursery
     ) -> None:
         self._path = path
-        self._server = settings.server
+        self._server = server
         self._health = health
         self._scheduler = scheduler
         self._nursery = nursery
@@ -205,34 +129,37 @@ class Control:
         self._check_machine(settings)
         secrets = _load_secrets(settings.server)
         targets = targets_of(settings)
-        old_targets = targets_of(self._running.settings) if self._running else []
-        self._health.names |= name_targets(settings)
+        self._health.expect(settings)
         if self._running is None:
             self._scheduler.replace(targets)
         try:
             preparation = await prepare(settings, self._nursery)
-        except PrepareError as error:
-            raise ConfigurationError(error.problems) from error
-        self._scheduler.replace(targets)
-        await self._wait_first_results(targets)
-        try:
+            self._scheduler.replace(targets)
+            await self._wait_first_results(targets)
             await preparation.publish()
         except PrepareError as error:
-            self._scheduler.replace(old_targets)
+            self._scheduler.replace(targets_of(self._running.settings) if self._running else [])
+            self._health.abandon()
             raise ConfigurationError(error.problems) from error
         prepared = preparation.prepared
-        self._health.forget_others(settings)
-        self._running = Running(settings, prepared.maps, prepared.zones, secrets, time.time())
-        _write_accepted(settings)
         for report in prepared.zones:
             if report.names:
-                logger.info(
-                    "zone %s: serial %d, %d names, %d changed",
-                    name_to_text(report.apex),
-                    report.serial,
-                    report.names,
-                    report.changed,
-                )
+                text = "zone %s: serial %d, %d names, %d changed"
+                logger.info(text, name_to_text(report.apex), report.serial, report.names, report.changed)
+        self._enforce(Running(settings, prepared.maps, prepared.zones, secrets, time.time()))
+
+    async def resume(self, running: Running) -> None:
+        """Go on where a control that died has left."""
+        targets = targets_of(running.settings)
+        self._health.expect(running.settings)
+        self._scheduler.replace(targets)
+        await self._wait_first_results(targets)
+        self._enforce(running)
+
+    def _enforce(self, running: Running) -> None:
+        self._running = running
+        self._health.commit(running.settings)
+        write_running(running)
         for connection in self._workers:
             connection.send(self._configured())
 
@@ -303,8 +230,7 @@ class Control:
 
     def _configured(self) -> Configured:
         assert self._running is not None, "workers are fed when there is something to tell"
-        verdicts = self._health.verdicts(self._running.settings)
-        health = tuple(TargetHealth(*key, verdict) for key, verdict in verdicts.items())
+        health = tuple(TargetHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         return Configured(self._running.settings, self._running.maps, health, self._running.cookie_secrets)
 
     def _tell_health(self, change: TargetHealth) -> None:
@@ -325,13 +251,12 @@ class Control:
         assert self._running is not None, "the control socket opens when a configuration is in force"
         settings = self._running.settings
         monitors = {monitor.name: monitor for monitor in settings.monitors}
-        verdicts = self._health.verdicts(settings)
         return Status(
             configuration=str(self._path),
             since=self._running.since,
             pid=os.getppid(),
             listen=settings.server.listen,
-            pools=tuple(self._pool_status(pool, monitors.get(pool.monitor or ""), verdicts) for pool in settings.pools),
+            pools=tuple(self._pool_status(pool, monitors.get(pool.monitor or "")) for pool in settings.pools),
             zones=tuple(ZoneStatus(name_to_text(report.apex), report.serial) for report in self._running.zones),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
@@ -340,8 +265,8 @@ class Control:
             probes=self._scheduler.statistics(),
         )
 
-    def _pool_status(self, pool: Pool, monitor: Monitor | None, verdicts: Health) -> PoolStatus:
-        state = judge_pool(pool, verdicts)
+    def _pool_status(self, pool: Pool, monitor: Monitor | None) -> PoolStatus:
+        state = judge_pool(pool, self._health.verdicts)
         rows = {} if monitor is None else self._health.table
         origins = []
         for origin in pool.origins:
@@ -364,22 +289,27 @@ class Control:
         )
 
 
-ACCEPTED_FILE = "accepted.msgpack"
+RUNNING_FILE = "running.msgpack"
 
 
-def _write_accepted(settings: Settings) -> None:
-    """Keep the configuration in force for a control that has to be restarted."""
-    path = Path(settings.server.state) / ACCEPTED_FILE
+def write_running(running: Running) -> None:
+    """Keep what is in force; a disk that is full costs a restarted control its memory, and nobody an answer."""
+    path = Path(running.settings.server.state) / RUNNING_FILE
     temporary = path.with_suffix(".new")
-    temporary.write_bytes(msgspec.msgpack.encode(settings))
-    temporary.replace(path)
-
-
-def _read_accepted(state: Path) -> Settings | None:
     try:
-        return msgspec.msgpack.decode((state / ACCEPTED_FILE).read_bytes(), type=Settings)
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(msgspec.msgpack.encode(running))
+        temporary.replace(path)
+    except OSError:
+        logger.exception("the configuration in force could not be kept for a restart of control")
+
+
+def read_running(state: Path) -> Running | None:
+    """What was in force; None, with the reason in the log, if that cannot be read."""
+    try:
+        return msgspec.msgpack.decode((state / RUNNING_FILE).read_bytes(), type=Running)
     except (OSError, msgspec.DecodeError):
-        logger.exception("the configuration that was in force cannot be read; taking the file as it was at the start")
+        logger.exception("what was in force cannot be read; taking the configuration as it was at the start")
         return None
 
 
