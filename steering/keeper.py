@@ -1,7 +1,7 @@
 """The keeper of health: every result of a probe goes in, and what answers need to know comes out when it changes.
 
-Rows belong to the configuration in force. Results of targets that are new with the next configuration, or that it checks in
-another way under the same name, are kept apart until it is in force: if it never is, nothing has happened.
+Rows belong to the configuration in force. Results of targets that are new with the next configuration, or that it
+checks in another way under the same name, are kept apart until it is in force: if it never is, nothing has happened.
 """
 
 import logging

@@ -74,9 +74,9 @@ ADDITIONAL_LIMIT: Final = 32
 Dice = Callable[[], float]
 """Gives numbers in [0, 1)."""
 
-_REFUSED: Final = Answer(REFUSED, False, (0, 0, 0), b"", 0, kind=ERROR)
-_BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", 0, kind=ERROR)
-_NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", 0, kind=ERROR)
+_REFUSED: Final = Answer(REFUSED, False, (0, 0, 0), b"", kind=ERROR)
+_BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", kind=ERROR)
+_NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
 _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
 """RFC 8914 section 4.21."""
 _FIRST_META_TYPE: Final = 128
@@ -105,7 +105,9 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
     except BadPacket as bad:
         if bad.rcode is None or (limit is not None and limit(client, ERROR, now) is not Decision.SEND):
             return None
-        return render_error(packet, bad.rcode)
+        return render_error(packet, bad.rcode, bad.question, b"" if bad.edns else None)
+    if not query.question:
+        return render_error(packet, NOERROR, options=options)
     if over_tcp:
         size = TCP_SIZE
     elif edns is None:
@@ -164,7 +166,7 @@ def _describe_server(query: Query, world: World) -> Answer:
     if query.rrclass != CH or not text or query.rrtype not in (TXT, ANY):
         return _REFUSED
     record = render_record(OWNER, TXT, 0, bytes((len(text),)) + text, CH)
-    return Answer(NOERROR, True, (1, 0, 0), record, len(record), kind=NODE + query.name)
+    return Answer(NOERROR, True, (1, 0, 0), record, kind=NODE + query.name)
 
 
 class Location:
@@ -223,7 +225,7 @@ def compose(query: Query, location: Location, dice: Dice, world: World) -> Answe
     if found.kind == EXACT and not found.value[1] & STEERED and rrtype not in _TYPES_WITH_NAMES:
         rrset = find_rrset(found.value, rrtype)
         if rrset is not None:
-            answer = Answer(NOERROR, True, (rrset[1], 0, 0), rrset[2], len(rrset[2]), kind=NODE + name)
+            answer = Answer(NOERROR, True, (rrset[1], 0, 0), rrset[2], kind=NODE + name)
             _remember(world, name, rrtype, answer)
             return answer
     composition = Composition(name, location, dice, world)
@@ -237,7 +239,7 @@ def _answer_negative(rcode: int, name: bytes, zone: Zone) -> Answer:
     """Nothing but the SOA, which lets the answer be kept (RFC 2308 section 3)."""
     pointer = (0xC000 | QUESTION_OFFSET + len(name) - len(zone.apex)).to_bytes(2, "big")
     body = render_record(pointer, SOA, zone.negative_ttl, zone.soa)
-    return Answer(rcode, True, (0, 1, 0), body, len(body), kind=NO_NAME + zone.apex)
+    return Answer(rcode, True, (0, 1, 0), body, kind=NO_NAME + zone.apex)
 
 
 def _remember(world: World, name: bytes, rrtype: int, answer: Answer | Steering) -> None:
@@ -270,7 +272,8 @@ class Composition:
         self._start = self._position = HEADER_SIZE + len(name) + 4
         self._offsets: dict[bytes, int] = {}
         self._targets: list[bytes] = []
-        self._essential: tuple[int, int] | None = None
+        self._ends: list[tuple[int, int]] = []
+        self._redirected: set[bytes] = set()
         offset = HEADER_SIZE
         while name[0]:
             self._offsets[name] = offset
@@ -295,7 +298,10 @@ class Composition:
             target: bytes | None = None
             if found.kind == CUT and not (rrtype == DS and found.depth == depth_below(owner, zone.apex)):
                 cut = ancestor(owner, depth_below(owner, zone.apex) - found.depth)
+                if cut in self._redirected:
+                    break  # a DNAME that leads below itself would go on for ever
                 if found.value[1] & CUT_IS_DNAME:
+                    self._redirected.add(cut)
                     target = self._add_dname(owner, cut, found.value)
                     if target is None:
                         rcode = YXDOMAIN
@@ -381,10 +387,11 @@ class Composition:
         for target in targets:
             if is_below(target, cut):
                 self._add_glue(zone, target)
-        self._end_essential()
+        self._mark_end()
         for target in targets:
             if not is_below(target, cut):
                 self._add_glue(zone, target)
+                self._mark_end()
         self.memorable = False
 
     def _add_glue(self, zone: Zone, name: bytes) -> None:
@@ -415,7 +422,8 @@ class Composition:
 
     def _add_targets(self) -> None:
         """Addresses of the hosts that the answer names, as far as they are ours: of the client's plan where steered."""
-        self._end_essential()
+        if not self._ends:
+            self._mark_end()
         for target in list(dict.fromkeys(self._targets))[:ADDITIONAL_LIMIT]:
             zone = self._zones.find_zone(target)
             if zone is None:
@@ -428,6 +436,7 @@ class Composition:
                 rrset = self._find_rrset(node_owner, found.value, rrtype)
                 if rrset is not None:
                     self._add(2, target, rrset)
+                    self._mark_end()
 
     def _add(self, section: int, owner: bytes, rrset: RRset) -> None:
         """Append an RRset to a section; notes where the names in it stand and which hosts it names."""
@@ -469,17 +478,15 @@ class Composition:
         if rrtype != CNAME:
             self._targets.append(target)
 
-    def _end_essential(self) -> None:
-        """All that was added so far must reach the client; what comes after it may be left out."""
-        if self._essential is None:
-            self._essential = (self._position - self._start, self._counts[2])
+    def _mark_end(self) -> None:
+        """The message may end here: what has been added must reach the client, or is worth sending without the rest."""
+        self._ends.append((self._position - self._start, self._counts[2]))
 
     def _finish(self, rcode: int, authoritative: bool) -> Answer:
         body = b"".join([record for section in self._sections for record in section])
-        essential, additional = self._essential or (len(body), self._counts[2])
         answers, authorities, additionals = self._counts
         counts = answers, authorities, additionals
-        return Answer(rcode, authoritative, counts, body, essential, additional, kind=self._kind)
+        return Answer(rcode, authoritative, counts, body, tuple(self._ends), kind=self._kind)
 
 
 def find_node_owner(found: Found, name: bytes, zone: Zone) -> bytes:

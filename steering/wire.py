@@ -26,6 +26,7 @@ DNAME: Final = 39
 OPT: Final = 41
 DS: Final = 43
 HTTPS: Final = 65
+TSIG: Final = 250
 ANY: Final = 255
 
 IN: Final = 1
@@ -38,6 +39,7 @@ NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 YXDOMAIN: Final = 6
+NOTAUTH: Final = 9
 BADVERS: Final = 16
 
 NODE: Final = b"="
@@ -61,6 +63,7 @@ TCP_IDLE: Final = 10
 
 _ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"
 _ONE_QUESTION_AND_OPT: Final = b"\0\1\0\0\0\0\0\1"
+_NO_QUESTION_BUT_OPT: Final = b"\0\0\0\0\0\0\0\1"
 _OPT_START: Final = b"\0\0\x29"
 _OPT_AND_SIZE: Final = _OPT_START + struct.pack("!H", UDP_PAYLOAD)
 
@@ -84,11 +87,17 @@ RRset = tuple[int, int, bytes]
 
 
 class BadPacket(Exception):
-    """A packet that is no query that we answer; `rcode` says what to answer, None means silence."""
+    """A packet that is no query that we answer; `rcode` says what to answer, None means silence.
+
+    What could be read of it is repeated: the `question` section as it came, and an OPT record if there was `edns`
+    (RFC 6891 section 7: who gets no OPT record back takes us for a server without EDNS).
+    """
 
     def __init__(self, rcode: int | None, reason: str) -> None:
         super().__init__(reason)
         self.rcode = rcode
+        self.question = b""
+        self.edns = False
 
 
 class ClientSubnet:
@@ -146,7 +155,7 @@ class Query:
 
 
 def parse_query_untrusted(packet: bytes) -> Query:
-    """Read a query of one question; raises BadPacket."""
+    """Read a query of one question, or of none but with a cookie (RFC 7873 section 5.4); raises BadPacket."""
     if len(packet) < HEADER_SIZE:
         raise BadPacket(None, "shorter than a header")
     flags = packet[2]
@@ -170,12 +179,21 @@ def parse_query_untrusted(packet: bytes) -> Query:
         raise BadPacket(FORMERR, "a name over 255 octets")
     end = position + 4
     edns = None
-    if counts == _ONE_QUESTION_AND_OPT and packet[end : end + 3] == _OPT_START:
-        edns, end = _parse_opt_untrusted(packet, end + 3)
-    elif counts != _ONE_QUESTION:
-        edns, end = _parse_additional_untrusted(packet, end)
-    if end != len(packet):
-        raise BadPacket(FORMERR, "bytes after the message")
+    try:
+        if counts == _ONE_QUESTION_AND_OPT and packet[end : end + 3] == _OPT_START:
+            edns, end = _parse_opt_untrusted(packet, end + 3)
+        elif counts == _NO_QUESTION_BUT_OPT:
+            return _parse_no_question_untrusted(packet)
+        elif counts != _ONE_QUESTION:
+            edns, end = _parse_additional_untrusted(packet, end)
+        if end != len(packet):
+            bad = BadPacket(FORMERR, "bytes after the message")
+            bad.edns = edns is not None
+            raise bad
+    except BadPacket as bad:
+        if packet[4:6] == b"\0\1":
+            bad.question = packet[QUESTION_OFFSET : position + 4]
+        raise
     return Query(
         packet[:2],
         flags & 1,
@@ -187,21 +205,38 @@ def parse_query_untrusted(packet: bytes) -> Query:
     )
 
 
+def _parse_no_question_untrusted(packet: bytes) -> Query:
+    """A packet without a question, which may ask for a cookie."""
+    if packet[HEADER_SIZE : HEADER_SIZE + 3] != _OPT_START:
+        raise BadPacket(FORMERR, "no question")
+    edns, end = _parse_opt_untrusted(packet, HEADER_SIZE + 3)
+    if end != len(packet) or COOKIE not in edns.options:
+        bad = BadPacket(FORMERR, "no question")
+        bad.edns = True
+        raise bad
+    return Query(packet[:2], packet[2] & 1, b"", b"", 0, IN, edns)
+
+
 def _parse_opt_untrusted(packet: bytes, position: int) -> tuple[Edns, int]:
     """Read an OPT record from behind its type; the position returned is the one after it."""
     try:
-        size, _, version, flags, length = _unpack_opt(packet, position)
-    except struct.error:
-        raise BadPacket(FORMERR, "the OPT record ends early") from None
+        return _parse_options_untrusted(packet, position)
+    except (BadPacket, struct.error) as error:
+        bad = error if isinstance(error, BadPacket) else BadPacket(FORMERR, "an OPT record ends early")
+        bad.edns = True
+        raise bad from None
+
+
+def _parse_options_untrusted(packet: bytes, position: int) -> tuple[Edns, int]:
+    """As above, but raises struct.error too."""
+    size, _, version, flags, length = _unpack_opt(packet, position)
     position += 8
     end = position + length
     if end > len(packet):
-        raise BadPacket(FORMERR, "the OPT record ends early")
+        raise BadPacket(FORMERR, "an OPT record ends early")
     subnet = None
     options: dict[int, bytes] = {}
     while position < end:
-        if end - position < 4:
-            raise BadPacket(FORMERR, "an EDNS option ends early")
         code, length = _unpack_option(packet, position)
         position += 4
         if position + length > end:
@@ -244,27 +279,36 @@ def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | No
     if questions != 1 or answers or authorities:
         raise BadPacket(FORMERR, "not exactly one question, or records where a query has none")
     edns = None
-    for _ in range(additionals):
-        owner = position
-        position = skip_name_untrusted(packet, position)
-        try:
+    try:
+        for left in range(additionals, 0, -1):
+            owner = position
+            position = skip_name_untrusted(packet, position)
             rrtype, _, _, length = _unpack_record(packet, position)
-        except struct.error:
-            raise BadPacket(FORMERR, "a record ends early") from None
-        if rrtype == OPT:
-            if edns is not None or packet[owner]:
-                raise BadPacket(FORMERR, "two OPT records, or one with an owner")
-            edns, position = _parse_opt_untrusted(packet, position + 2)
-        else:
-            position += _RECORD_FIXED + length
+            if rrtype == OPT:
+                if edns is not None or packet[owner]:
+                    raise BadPacket(FORMERR, "two OPT records, or one with an owner")
+                edns, position = _parse_opt_untrusted(packet, position + 2)
+            elif rrtype == TSIG:
+                # RFC 8945 section 5.1: it is the last; 5.2.1: there is no key that we know.
+                raise BadPacket(FORMERR if left > 1 else NOTAUTH, "signed with a key that is not known")
+            else:
+                position += _RECORD_FIXED + length
+    except struct.error:
+        raise BadPacket(FORMERR, "a record ends early") from None
+    except BadPacket as bad:
+        bad.edns = bad.edns or edns is not None
+        raise
     return edns, position
 
 
 def skip_name_untrusted(packet: bytes, position: int) -> int:
-    """The position behind the name at `position`, which may end in a pointer; raises BadPacket."""
+    """The position behind the name at `position`, which may end in a pointer backwards; raises BadPacket."""
+    start = position
     try:
         while size := packet[position]:
             if size >= 0xC0:
+                if (size & 0x3F) << 8 | packet[position + 1] >= start:
+                    raise BadPacket(FORMERR, "a pointer that does not lead backwards")
                 return position + 2
             if size > 63:
                 raise BadPacket(FORMERR, "an unknown kind of label")
@@ -277,12 +321,13 @@ def skip_name_untrusted(packet: bytes, position: int) -> int:
 class Answer:
     """What a question gets, apart from its identifier, its spelling and EDNS. Built once, sent often.
 
-    `body` holds the sections behind the question, with `counts` (answer, authority, additional) records. Its first
-    `essential` bytes must arrive: the rest, optional additional records, is left out when it does not fit
-    (RFC 2181 section 9). `kind` says which answers count together when they are too many (ratelimit.py).
+    `body` holds the sections behind the question, with `counts` (answer, authority, additional) records. `ends` says
+    where it may end: octets, and additional records that are then left, the shortest first. What is before the first
+    end must arrive; optional records after it are left out as far as they do not fit (RFC 2181 section 9). `kind` says
+    which answers count together when they are too many (ratelimit.py).
     """
 
-    __slots__ = ("_essential_heads", "_heads", "body", "essential", "extended_rcode", "kind")
+    __slots__ = ("_authoritative", "_counts", "_heads", "_rcode", "body", "ends", "extended_rcode", "kind")
 
     def __init__(
         self,
@@ -290,17 +335,18 @@ class Answer:
         authoritative: bool,
         counts: tuple[int, int, int],
         body: bytes,
-        essential: int,
-        essential_additional: int = 0,
+        ends: tuple[tuple[int, int], ...] = (),
         *,
         kind: bytes,
     ) -> None:
         self.body = body
-        self.essential = essential
+        self.ends = ends
         self.kind = kind
         self.extended_rcode = rcode >> 4
+        self._rcode = rcode
+        self._authoritative = authoritative
+        self._counts = counts
         self._heads = _render_heads(rcode, authoritative, counts)
-        self._essential_heads = _render_heads(rcode, authoritative, (*counts[:2], essential_additional))
 
     def render(self, query: Query, size: int, scope: int, options: bytes = b"") -> bytes:
         """The reply as bytes, at most `size` of them.
@@ -315,10 +361,11 @@ class Answer:
         reply = query.identifier + self._heads[variant] + query.question + self.body + opt
         if len(reply) <= size:
             return reply
-        body = self.body[: self.essential]
-        reply = query.identifier + self._essential_heads[variant] + query.question + body + opt
-        if len(reply) <= size:
-            return reply
+        excess = len(reply) - size
+        for end, additionals in reversed(self.ends):
+            if len(self.body) - end >= excess:
+                heads = _render_heads(self._rcode, self._authoritative, (*self._counts[:2], additionals))
+                return query.identifier + heads[variant] + query.question + self.body[:end] + opt
         return self.render_truncated(query, scope, options)
 
     def render_truncated(self, query: Query, scope: int, options: bytes = b"") -> bytes:
@@ -365,9 +412,13 @@ def _render_heads(rcode: int, authoritative: bool, counts: tuple[int, int, int])
     )
 
 
-def render_error(packet: bytes, rcode: int) -> bytes:
-    """The bare header that answers a packet whose question could not be read: the opcode and RD are kept."""
-    return packet[:2] + bytes((0x80 | packet[2] & 0x79, rcode & 15)) + bytes(8)
+def render_error(packet: bytes, rcode: int, question: bytes = b"", options: bytes | None = None) -> bytes:
+    """An answer without an Answer: the opcode and RD are kept; with an OPT record unless `options` is None."""
+    flags = bytes((0x80 | packet[2] & 0x79, rcode & 15, 0, 1 if question else 0))
+    if options is None:
+        return packet[:2] + flags + bytes(6) + question
+    opt = _OPT_AND_SIZE + bytes(4) + len(options).to_bytes(2, "big") + options
+    return packet[:2] + flags + b"\0\0\0\0\0\1" + question + opt
 
 
 def render_record(owner: bytes, rrtype: int, ttl: int, rdata: bytes, rrclass: int = IN) -> bytes:

@@ -33,8 +33,7 @@ class Plan:
         self.rrsets = rrsets
         self.bounds = tuple(accumulate(weights)) if len(rrsets) > 1 else ()
         self.answers = tuple(
-            Answer(NOERROR, True, (count, 0, 0), records, len(records), kind=NODE + owner)
-            for _, count, records in rrsets
+            Answer(NOERROR, True, (count, 0, 0), records, kind=NODE + owner) for _, count, records in rrsets
         )
         """Each RRset as the whole reply to a question for it."""
 

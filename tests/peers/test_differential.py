@@ -375,7 +375,7 @@ def answer(world: World, packets: list[bytes], *, over_tcp: bool) -> list[bytes 
     """What waypost answers, in this process."""
     world.zones.begin()
     try:
-        return [respond(packet, "127.0.0.1", over_tcp, lambda: 0.0, world) for packet in packets]
+        return [respond(packet, "127.0.0.1", over_tcp, 0.0, lambda: 0.0, world) for packet in packets]
     finally:
         world.zones.end()
 
