@@ -1,0 +1,142 @@
+"""Tests of explanations: they say what the plan does."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steering.balance.explain import SteeringReason, explain_steering
+from steering.balance.pools import Health, Verdict
+from steering.settings import LoadBalancer, Origin, Pool, RandomSteering, Settings
+from steering.wire import TXT, A
+from steering.world import World, make_world
+from steering.zones.store import StoreReader
+from tests.steering.balance.strategies import SERVER, configurations, health_tables
+from tests.steering.support import HalvesMaps, opened_store
+
+NAME = b"\3www\7example\3com\0"
+
+POOLS = (
+    Pool(
+        "paris",
+        (
+            Origin("paris-1", "192.0.2.1", 0.25, records={TXT: (b"x",)}),
+            Origin("paris-2", "192.0.2.2", 0.75),
+            Origin("paris-3", "192.0.2.3", enabled=False),
+        ),
+        monitor="tcp",
+    ),
+    Pool("tokyo", (Origin("tokyo-1", "192.0.2.11"), Origin("tokyo-2", "192.0.2.12")), monitor="tcp", minimum_origins=2),
+    Pool("sorry", (Origin("sorry-1", "192.0.2.91", records={TXT: (b"x",)}),)),
+    Pool("closed", (Origin("closed-1", "192.0.2.81"),), False, "tcp"),
+)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreReader]:
+    with opened_store(tmp_path_factory.mktemp("store")) as store:
+        yield StoreReader(store)
+
+
+def explain(reader: StoreReader, lb: LoadBalancer, health: Health, rrtype: int = A) -> SteeringReason:
+    world = make_world(Settings(SERVER, pools=POOLS, load_balancers=(lb,)), reader, HalvesMaps(), health)
+    return explain_steering(world.steered[NAME][rrtype], 0, "default_pools", world)
+
+
+def down(*numbers: int) -> Health:
+    return {("tcp", f"192.0.2.{number}"): Verdict(False, 7.5) for number in numbers}
+
+
+def pools_of(reason: SteeringReason) -> list[tuple[str, str, int, float]]:
+    return [(pool.name, pool.state, pool.healthy, pool.share) for pool in reason.pools]
+
+
+def test_the_first_pool(reader: StoreReader) -> None:
+    reason = explain(reader, LoadBalancer(NAME, ("paris", "tokyo"), "sorry"), down(1))
+    assert (reason.load_balancer, reason.type, reason.policy, reason.rule) == (
+        "www.example.com.",
+        "A",
+        "off",
+        "default_pools",
+    )
+    assert pools_of(reason) == [("paris", "up", 1, 1.0), ("tokyo", "up", 2, 0.0)]
+    assert not reason.fallback
+    assert [(origin.name, origin.address, origin.state, origin.weight) for origin in reason.pools[0].origins] == [
+        ("paris-1", "192.0.2.1", "down", 0.25),
+        ("paris-2", "192.0.2.2", "up", 0.75),
+        ("paris-3", "192.0.2.3", "disabled", 1.0),
+    ]
+    assert reason.pools[1].minimum_origins == 2
+
+
+def test_the_fallback_pool(reader: StoreReader) -> None:
+    reason = explain(reader, LoadBalancer(NAME, ("tokyo", "closed"), "sorry"), down(11))
+    assert reason.fallback
+    assert pools_of(reason) == [
+        ("tokyo", "down", 1, 0.0),
+        ("closed", "no A records", 0, 0.0),
+        ("sorry", "up", 1, 1.0),
+    ]
+    assert [origin.state for pool in reason.pools for origin in pool.origins] == [
+        "down",
+        "up",
+        "disabled",
+        "unmonitored",
+    ]
+
+
+def test_a_fallback_pool_that_is_in_the_list(reader: StoreReader) -> None:
+    reason = explain(reader, LoadBalancer(NAME, ("paris", "tokyo"), "tokyo"), down(1, 2, 11))
+    assert reason.fallback
+    assert pools_of(reason) == [("paris", "down", 0, 0.0), ("tokyo", "down", 1, 1.0)]
+
+
+def test_a_pool_without_records_of_the_type(reader: StoreReader) -> None:
+    reason = explain(reader, LoadBalancer(NAME, ("tokyo", "paris"), "sorry", (TXT,)), {}, TXT)
+    assert pools_of(reason) == [("tokyo", "no TXT records", 2, 0.0), ("paris", "up", 2, 1.0)]
+
+
+def test_shares(reader: StoreReader) -> None:
+    lb = LoadBalancer(
+        NAME,
+        ("paris", "tokyo"),
+        "sorry",
+        steering_policy="random",
+        random_steering=RandomSteering(0.25, {"tokyo": 0.75}),
+    )
+    assert [pool.share for pool in explain(reader, lb, {}).pools] == [0.25, 0.75]
+    assert [pool.share for pool in explain(reader, lb, down(11)).pools] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("ttl", "fixed", "health", "expected"),
+    [
+        (30, False, {}, (30, "ttl of the load balancer")),
+        (30, True, down(1), (30, "fixed_ttl")),
+        (30, False, down(1), (7, "health could change the answer in 7.5 s")),
+        (5, False, down(1), (5, "ttl of the load balancer")),
+    ],
+)
+def test_the_ttl(reader: StoreReader, ttl: int, fixed: bool, health: Health, expected: tuple[int, str]) -> None:
+    reason = explain(reader, LoadBalancer(NAME, ("paris",), "sorry", ttl=ttl, fixed_ttl=fixed), health)
+    assert (reason.ttl, reason.ttl_reason) == expected
+
+
+@given(configurations(), health_tables, st.data())
+def test_what_is_explained_is_what_is_done(
+    reader: StoreReader, configuration: Settings, health: Health, data: st.DataObject
+) -> None:
+    world: World = make_world(configuration, reader, HalvesMaps(), health)
+    for by_type in world.steered.values():
+        for steering in by_type.values():
+            number = data.draw(st.integers(0, len(steering.orders) - 1))
+            reason = explain_steering(steering, number, "rule", world)
+            assert sum(pool.share for pool in reason.pools) == pytest.approx(1)
+            assert reason.ttl == steering.plans[number].ttl
+            assert len({pool.name for pool in reason.pools}) == len(reason.pools)
+            assert [pool.name for pool in reason.pools][: len(steering.orders[number])] == list(steering.orders[number])
+            for pool in reason.pools:
+                assert pool.healthy == len(world.states[pool.name].healthy)
+                if pool.share and not reason.fallback:
+                    assert pool.state == "up"
