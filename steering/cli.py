@@ -4,7 +4,6 @@
 
 import argparse
 import functools
-import ipaddress
 import logging
 import math
 import sys
@@ -23,22 +22,26 @@ from steering import offline
 from steering.balance.explain import PoolReason
 from steering.balance.pools import Health, Verdict
 from steering.control import run_control
+from steering.log import start_log
 from steering.messages import Status
 from steering.offline import Client, OfflineError, Told
 from steering.prepare import load_places
 from steering.problems import SettingsError
-from steering.serve.control_socket import AlreadyRunningError, ControlError, ask_control
+from steering.serve.control_socket import ControlError, ask_control
 from steering.settings import Settings, load_settings
 from steering.supervisor import ListenError, supervise
-from steering.values import parse_country, parse_subdivision
+from steering.values import parse_address, parse_country, parse_subdivision
 from steering.worker import run_worker
 from steering.world import rules_in_use
 from steering.zones.load import ZonesError
 from steering.zones.store import StoreError
 
 GOOD, BAD, USAGE = 0, 1, 2
+PIPE_WIDTH = 500
+"""Columns of a table that no terminal shows."""
 
-Refusal = (SettingsError, GeoError, ZonesError, StoreError, ListenError, ControlError, OfflineError)
+INTERRUPTED = 130
+Refusal = (SettingsError, GeoError, ZonesError, StoreError, ListenError, ControlError)
 """What a command cannot go on after; the text of each says what is wrong and where."""
 
 
@@ -51,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as error:
         print(error, file=sys.stderr)
         return BAD
+    except OfflineError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         return BAD
 
@@ -83,7 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     answer.add_argument("name", metavar="NAME")
     answer.add_argument("type", metavar="TYPE", nargs="?", default="A")
     who = answer.add_argument_group("the client (default: one that nobody knows the place of)")
-    who.add_argument("--from", dest="address", metavar="ADDRESS", type=_address, help="an IPv4 or IPv6 address")
+    who.add_argument("--from", dest="address", metavar="ADDRESS", type=_checked(parse_address), help="IPv4 or IPv6")
     who.add_argument("--country", type=_checked(parse_country), help="two letters, like FR")
     who.add_argument("--subdivision", type=_checked(parse_subdivision), help="like US-CA")
     who.add_argument("--region", choices=REGIONS)
@@ -106,14 +114,10 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _address(text: str) -> str:
-    return str(ipaddress.ip_address(text))
-
-
 def _checked(parse: Callable[[str], str]) -> Callable[[str], str]:
     def convert(text: str) -> str:
         try:
-            return parse(text.upper())
+            return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -123,10 +127,7 @@ def _checked(parse: Callable[[str], str]) -> Callable[[str], str]:
 def run_run(arguments: argparse.Namespace) -> int:
     """waypost run CONFIG"""
     settings = load_settings(arguments.config)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    start_log(sys.stderr, logging.DEBUG if arguments.verbose else logging.INFO)
     listen = [
         (host.strip("[]"), int(port)) for host, _, port in (each.rpartition(":") for each in settings.server.listen)
     ]
@@ -139,8 +140,8 @@ def run_run(arguments: argparse.Namespace) -> int:
             functools.partial(run_control, arguments.config, settings),
             functools.partial(run_worker, state),
         )
-    except AlreadyRunningError as error:
-        print(error, file=sys.stderr)
+    except OSError as error:  # of the state directory
+        print(f"{error.filename or state}: {error.strerror}", file=sys.stderr)
         return BAD
 
 
@@ -178,7 +179,7 @@ def run_answer(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
-        show_told(told, Console(highlight=False, soft_wrap=True))
+        show_told(told, _open_console())
     return GOOD if told.answer else BAD
 
 
@@ -200,6 +201,14 @@ def _live_health(settings: Settings) -> Health:
         for origin in pool.origins
         if origin.up is not None
     }
+
+
+def _open_console() -> Console:
+    """For text that came from elsewhere, which is no markup; in a pipe a line stays a line."""
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
 
 
 def show_told(told: Told, console: Console) -> None:
@@ -250,12 +259,16 @@ def run_status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
-        show_status(status, Console(highlight=False))
+        show_status(status, _open_console())
     return GOOD if all(pool.up or not pool.enabled for pool in status.pools) else BAD
 
 
 def _ask_status(settings: Settings) -> Status:
-    return msgspec.convert(ask_control(Path(settings.server.state), {"command": "status"}), Status)
+    reply = ask_control(Path(settings.server.state), {"command": "status"})
+    try:
+        return msgspec.convert(reply, Status)
+    except msgspec.ValidationError as error:
+        raise ControlError(f"the running waypost is of another version: {error}") from error
 
 
 def show_status(status: Status, console: Console) -> None:

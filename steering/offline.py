@@ -114,8 +114,10 @@ def make_client(country: str | None, subdivision: str | None, region: str | None
             raise OfflineError(f"{subdivision} is not in {country}")
         country = subdivision[:2]
     found = regions.region_of(country, subdivision) if country is not None else None
-    if region is not None and found not in (None, region):
-        raise OfflineError(f"{subdivision or country} is in {found}, not in {region}")
+    if region is not None and country is not None:
+        parts = {member for member in regions.members(region) if member[:2] == country}
+        if not parts or (subdivision is not None and region != found):
+            raise OfflineError(f"{subdivision or country} is in {found}, not in {region}")
     return Client(place=Place(region=region or found, country=country, subdivision=subdivision))
 
 

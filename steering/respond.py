@@ -373,9 +373,8 @@ class Composition:
 
     def _first_rrset(self, node_owner: bytes, value: bytes) -> RRset | None:
         """One RRset for ANY (RFC 8482 section 4.1)."""
-        for rrtype, _, _ in unpack_node(value):
-            return self._find_rrset(node_owner, value, rrtype)
-        return None
+        rrsets = (self._find_rrset(node_owner, value, rrtype) for rrtype, _, _ in unpack_node(value))
+        return next((rrset for rrset in rrsets if rrset is not None), None)
 
     def _refer(self, zone: Zone, cut: bytes, value: bytes) -> None:
         """A referral: the NS records of the cut, and the glue without which nobody could follow it (RFC 9471)."""
@@ -383,6 +382,7 @@ class Composition:
         assert rrset is not None, "a delegation has NS records"
         self._add(1, cut, rrset)
         targets = [target for target in dict.fromkeys(self._targets) if is_below(target, zone.apex)]
+        del targets[ADDITIONAL_LIMIT:]
         self._targets = []
         for target in targets:
             if is_below(target, cut):

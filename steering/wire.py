@@ -243,6 +243,8 @@ def _parse_options_untrusted(packet: bytes, position: int) -> tuple[Edns, int]:
             raise BadPacket(FORMERR, "an EDNS option ends early")
         if code != CLIENT_SUBNET:
             options.setdefault(code, packet[position : position + length])
+        elif subnet is not None:
+            raise BadPacket(FORMERR, "two client subnets")
         elif version == 0:
             subnet = _parse_subnet_untrusted(packet[position : position + length])
         position += length

@@ -74,8 +74,11 @@ def choose_pools(
         for name in order
         if carries(pools[name], rrtype)
     )
-    shares = POLICIES[balancer.steering_policy].choose(candidates)
+    policy = POLICIES[balancer.steering_policy]
+    shares = policy.choose(candidates)
     looked_at = [candidate.name for candidate in candidates]
+    if shares and policy.in_order:
+        del looked_at[looked_at.index(shares[0].name) + 1 :]
     fallback = not shares
     if fallback:
         shares = (Share(balancer.fallback_pool, 1.0),)

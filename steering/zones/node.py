@@ -26,6 +26,9 @@ CUT_IS_DNAME: Final = 1
 STEERED: Final = 2
 """Flag: a load balancer answers some types of this owner."""
 
+EMPTY_NODE: Final = b"\0\0"
+"""The value of a name that exists without records."""
+
 _ENTRY = struct.Struct("!HHI")
 _HEADER_SIZE: Final = 2
 

@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 import lmdb
 import msgspec
 
-from steering.zones.node import CUT_IS_DNAME
+from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE
 
 MAP_SIZE: Final = 1 << 40
 BATCH: Final = 50_000
@@ -194,7 +194,7 @@ class StoreReader:
             if neighbour == wildcard:
                 return Found(WILDCARD, value, encloser)
             if neighbour.startswith(wildcard):  # it has no records, but exists (RFC 4592 section 2.2.2)
-                return Found(EMPTY, b"", encloser)
+                return Found(WILDCARD, EMPTY_NODE, encloser)
         return Found(MISSING, b"", encloser)
 
     def _cut(self, prefix: bytes, labels: list[bytes], depth: int) -> Found:

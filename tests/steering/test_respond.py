@@ -194,7 +194,7 @@ def ask(
         rrtype,
         **({"use_edns": 0} | options),  # type: ignore[arg-type] # test keywords
     )
-    packet = respond(query.to_wire(), client, over_tcp, lambda: dice, world)
+    packet = respond(query.to_wire(), client, over_tcp, 0.0, lambda: dice, world)
     assert packet is not None
     return dns.message.from_wire(packet)
 
@@ -265,8 +265,8 @@ def test_every_packet_gets_a_reply_that_parses_or_silence(
     world: World, packet: bytes, client: str, over_tcp: bool, dice: float
 ) -> None:
     world.memo.clear()
-    first = respond(packet, client, over_tcp, lambda: dice, world)
-    again = respond(packet, client, over_tcp, lambda: dice, world)
+    first = respond(packet, client, over_tcp, 0.0, lambda: dice, world)
+    again = respond(packet, client, over_tcp, 0.0, lambda: dice, world)
     assert first == again, "what is remembered is what was composed"
     if first is None:
         assert len(packet) < 12 or packet[2] & 0x80, "silence is for what is no query"
@@ -333,11 +333,11 @@ def test_what_one_client_asked_does_not_change_what_another_gets(
         template.question[0].rdclass = query.question[0].rdclass
         other = template.to_wire()
     world.memo.clear()
-    alone = respond(other, neighbour, False, lambda: dice, world)
+    alone = respond(other, neighbour, False, 0.0, lambda: dice, world)
     world.memo.clear()
     for over_tcp in (True, False):
-        respond(one, client, over_tcp, lambda: 0.99, world)
-    assert respond(other, neighbour, False, lambda: dice, world) == alone
+        respond(one, client, over_tcp, 0.0, lambda: 0.99, world)
+    assert respond(other, neighbour, False, 0.0, lambda: dice, world) == alone
 
 
 STEERED = [
@@ -371,7 +371,7 @@ def test_each_class_gets_its_own_answer_whoever_asked_first(world: World, text: 
 @given(packets(), st.floats(0, 1, exclude_max=True))
 def test_udp_says_what_tcp_says_or_that_it_is_cut(world: World, packet: bytes, dice: float) -> None:
     """RFC 2181 section 9: only optional additional records are left out without a word."""
-    full, short = (respond(packet, LOW, over_tcp, lambda: dice, world) for over_tcp in (True, False))
+    full, short = (respond(packet, LOW, over_tcp, 0.0, lambda: dice, world) for over_tcp in (True, False))
     assert full is not None
     assert short is not None
     whole, cut = dns.message.from_wire(full), dns.message.from_wire(short)
@@ -392,7 +392,7 @@ def test_the_scope_covers_nobody_who_gets_another_answer(world: World, packet: b
     replies = {}
     for subnet in ("0.0.0.0", "128.0.0.0"):
         query.use_edns(0, payload=1232, options=[dns.edns.ECSOption(subnet, 8)])
-        reply = respond(query.to_wire(), LOW, True, lambda: FIRST, world)
+        reply = respond(query.to_wire(), LOW, True, 0.0, lambda: FIRST, world)
         assert reply is not None
         message = dns.message.from_wire(reply)
         (echoed,) = (option for option in message.options if isinstance(option, dns.edns.ECSOption))
@@ -432,7 +432,7 @@ def test_answers(world: World, text: str, rrtype: str, rcode: str, answer: list[
 def test_meta_types_are_not_implemented(world: World, meta: str) -> None:
     query = dns.message.make_query("example.com", "A").to_wire()
     packet = query[:-4] + struct.pack("!HH", dns.rdatatype.from_text(meta), 1)
-    reply = respond(packet, LOW, True, lambda: FIRST, world)
+    reply = respond(packet, LOW, True, 0.0, lambda: FIRST, world)
     assert reply is not None
     assert reply[3] & 15 == dns.rcode.NOTIMP
 
@@ -603,7 +603,7 @@ def test_the_memory_is_bounded_and_has_only_names_that_exist(world: World) -> No
     assert not world.memo
     for rrtype in range(256, 256 + MEMO_SIZE + 10):
         packet = name("www") + struct.pack("!HH", rrtype, 1)
-        respond(bytes((0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + packet, LOW, True, lambda: FIRST, world)
+        respond(bytes((0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + packet, LOW, True, 0.0, lambda: FIRST, world)
     assert 0 < len(world.memo) <= MEMO_SIZE
 
 
@@ -618,7 +618,7 @@ def test_the_memory_does_not_grow_by_large_answers(tmp_path: Path) -> None:
         world.zones.begin()
         for number in range(200):
             query = dns.message.make_query(f"a{number}.example.com", "TXT")
-            respond(query.to_wire(), LOW, True, lambda: FIRST, world)
+            respond(query.to_wire(), LOW, True, 0.0, lambda: FIRST, world)
         world.zones.end()
     bodies = [answer.body for answer in world.memo.values() if isinstance(answer, Answer)]
     assert sum(map(len, bodies)) * (MEMO_SIZE // 200) < 100 << 20

@@ -5,4 +5,4 @@ A list never spills into the list of another place: when all of it is down, the 
 
 from steering.balance.policies.policy import Policy, choose_first_up
 
-GEO = Policy("geo", by_place=True, choose=choose_first_up)
+GEO = Policy("geo", by_place=True, in_order=True, choose=choose_first_up)

@@ -2,4 +2,4 @@
 
 from steering.balance.policies.policy import Policy, choose_first_up
 
-OFF = Policy("off", by_place=False, choose=choose_first_up)
+OFF = Policy("off", by_place=False, in_order=True, choose=choose_first_up)

@@ -25,6 +25,8 @@ class Policy(NamedTuple):
     name: str
     by_place: bool
     """Whether the place of the client decides which pools are candidates."""
+    in_order: bool
+    """Whether the candidates after the chosen one do not matter."""
     choose: Callable[[Sequence[Candidate]], tuple[Share, ...]]
 
 

@@ -12,4 +12,4 @@ def choose_by_weight(candidates: Sequence[Candidate]) -> tuple[Share, ...]:
     )
 
 
-RANDOM = Policy("random", by_place=False, choose=choose_by_weight)
+RANDOM = Policy("random", by_place=False, in_order=False, choose=choose_by_weight)
