@@ -9,7 +9,7 @@ record by record (RFC 1034 section 4.3.2): zone, node, delegation, wildcard, CNA
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from steering.cookies import Trust
@@ -94,64 +94,76 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
     `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds.
     """
     limit = None if over_tcp else world.limit  # over TCP, nobody's address is forged
+    options = b""
     try:
         query = parse_query_untrusted(packet)
         edns = query.edns
-        options = b""
         if edns is not None and edns.options:
-            options, genuine = _answer_options_untrusted(edns, client, over_tcp, now, world)
+            options, genuine = _answer_options_untrusted(query, edns.options, client, over_tcp, now, world)
             if genuine:
                 limit = None
     except BadPacket as bad:
         if bad.rcode is None or (limit is not None and limit(client, ERROR, now) is not Decision.SEND):
             return None
         return render_error(packet, bad.rcode, bad.question, b"" if bad.edns else None)
-    if not query.question:
-        return render_error(packet, NOERROR, options=options)
-    if over_tcp:
-        size = TCP_SIZE
-    elif edns is None:
-        size = PLAIN_UDP_SIZE
-    else:
-        size = min(max(edns.size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
-    scope = 0
-    known = world.memo.get((query.name, query.rrtype))
-    if query.rrclass != IN or (edns is not None and edns.version):
-        answer = _BADVERS if edns is not None and edns.version else _describe_server(query, world)
-    elif type(known) is Answer:
-        answer = known
-    else:
-        location = Location(query, client)
-        if known is None:
-            answer = compose(query, location, dice, world)
-        else:
-            assert isinstance(known, Steering)
-            plan = known.plans[location.find_class(known)]
-            answer = plan.answers[plan.draw(dice)]
-        scope = location.scope
-    if answer is _REFUSED and edns is not None:
-        options += _NOT_AUTHORITATIVE
+    answer, scope = _find_answer(query, client, dice, world)
     if limit is not None:
         decision = limit(client, answer.kind, now)
         if decision is not Decision.SEND:
             return answer.render_truncated(query, scope, options) if decision is Decision.SLIP else None
-    return answer.render(query, size, scope, options)
+    if not query.question:
+        return render_error(packet, NOERROR, options=options)
+    if answer is _REFUSED and edns is not None:
+        options += _NOT_AUTHORITATIVE
+    return answer.render(query, _reply_size(edns, over_tcp), scope, options)
 
 
-def _answer_options_untrusted(edns: Edns, client: str, over_tcp: bool, now: float, world: World) -> tuple[bytes, bool]:
+def _reply_size(edns: Edns | None, over_tcp: bool) -> int:
+    if over_tcp:
+        return TCP_SIZE
+    if edns is None:
+        return PLAIN_UDP_SIZE
+    return min(max(edns.size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
+
+
+def _find_answer(query: Query, client: str, dice: Dice, world: World) -> tuple[Answer, int]:
+    """The answer and its ECS scope: by the short road if that is known, else by the long one."""
+    if query.edns is not None and query.edns.version:
+        return _BADVERS, 0
+    if query.rrclass != IN:
+        return _describe_server(query, world), 0
+    known = world.memo.get((query.name, query.rrtype))
+    if type(known) is Answer:
+        return known, 0
+    location = Location(query, client)
+    if known is None:
+        answer = compose(query, location, dice, world)
+    else:
+        assert isinstance(known, Steering)
+        plan = known.plans[location.find_class(known)]
+        answer = plan.answers[plan.draw(dice)]
+    return answer, location.scope
+
+
+def _answer_options_untrusted(
+    query: Query, asked: Mapping[int, bytes], client: str, over_tcp: bool, now: float, world: World
+) -> tuple[bytes, bool]:
     """The EDNS options to answer with, and whether a cookie proves the client's address; raises BadPacket."""
     options, genuine = b"", False
-    asked = edns.options
-    if COOKIE in asked and world.cookies is not None:
-        verdict = world.cookies.judge_untrusted(asked[COOKIE], client, now)
-        options += render_option(COOKIE, verdict.option)
-        genuine = verdict.trust is Trust.GOOD
+    try:
+        if COOKIE in asked and world.cookies is not None:
+            verdict = world.cookies.judge_untrusted(asked[COOKIE], client, now)
+            options += render_option(COOKIE, verdict.option)
+            genuine = verdict.trust is Trust.GOOD
+        if TCP_KEEPALIVE in asked and over_tcp:
+            if asked[TCP_KEEPALIVE]:
+                raise BadPacket(FORMERR, "a client has no TCP keepalive time to give (RFC 7828 section 3.2.1)")
+            options += render_option(TCP_KEEPALIVE, (TCP_IDLE * 10).to_bytes(2, "big"))
+    except BadPacket as bad:
+        bad.question, bad.edns = query.question, True
+        raise
     if NSID in asked and world.identity.name:
         options += render_option(NSID, world.identity.name)
-    if TCP_KEEPALIVE in asked and over_tcp:
-        if asked[TCP_KEEPALIVE]:
-            raise BadPacket(FORMERR, "a client has no TCP keepalive time to give (RFC 7828 section 3.2.1)")
-        options += render_option(TCP_KEEPALIVE, (TCP_IDLE * 10).to_bytes(2, "big"))
     return options, genuine
 
 
