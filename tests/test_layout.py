@@ -31,8 +31,8 @@ WAITING = re.compile(
     r"|monitors/(probes|notify)/|monitors/scheduler\.py"
 )
 """Where DESIGN.md allows trio; besides, a file whose docstring begins with TRIO."""
-PROGRAMS = {"cli", "control", "worker", "supervisor", "prepare", "offline"}
-"""Files of steering/ that start, join and time things; the others are pure or wait."""
+PROGRAMS = {"cli", "control", "keeper", "log", "worker", "supervisor", "prepare", "offline"}
+"""Files of steering/ that start, join, time and log things; the others are pure or wait."""
 OF_SOCKET = re.compile(r"[A-Z0-9_]+|inet_(pton|ntop|aton|ntoa)|gaierror|AddressFamily")
 """What a pure file may use of socket: its numbers, addresses as text, types and errors. None of it opens a socket."""
 IMPURE = {"time", "logging", "random", "secrets", "trio", "asyncio", "threading", "select", "subprocess", "signal"}

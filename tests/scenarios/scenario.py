@@ -1,25 +1,42 @@
 """Scenarios: text that anyone can read, of what is configured, who asks, and what must be answered.
 
 # Anything after a # at the start of a line explains.
-zone example.com                  a zone file, indented
+zone example.com                  a zone file, indented; there may be several
     @ 300 SOA ns1 hostmaster 1 3600 600 86400 60
 networks                          who is where: network,country[,subdivision]
     198.18.1.0/24,FR
+server                            TOML: more keys of [server]
+    identity = "ns1.example.com"
+cookies                           secrets of DNS cookies, as in a file of them; without this block there are no cookies
+    e5e973e5a6b2a43f48e7dc849e37bfcf
 settings                          TOML: monitors, pools, load balancers
     [[pool]]
     ...
 case the title
     down paris-1                  origins that are down (pool/origin where names repeat)
     dice 0.7                      what the next draw gives; 0 if not said
-    ask www.example.com A         then: subnet 198.18.1.0/24 | from 198.18.1.9 | plain (no EDNS) | do
-    NOERROR aa                    RCODE and flags, of aa tc
+    now 1559731985                the time, in Unix seconds; 0 if not said
+    over udp                      or tcp: a case that is of one transport; if not said, it is asked over both
+    ask www.example.com A         then: CH (the class) | subnet 198.18.1.0/24 | from 198.18.1.9 | plain (no EDNS)
+                                  | size 1232 (octets that the client takes) | version 1 (of EDNS) | do | rd | ad | cd
+                                  | reserved (every flag of the header and of EDNS that is reserved)
+                                  | option nsid (or another name or code) | option cookie:0102030405060708
+    raw 1234 0000 03 "www" 00     or, in place of ask, the octets of the packet: hex and "text"; lines join
+    NOERROR aa                    RCODE and flags, of aa tc rd ra ad cd; or: silence
     answer www.example.com. 30 A 192.0.2.1      one line for each record, in any order; none means none
-    authority ...
+    authority ...                 a class other than IN stands before the type
     additional ...
     scope 24                      ECS scope
+    option cookie:0102...         an EDNS option beside that; one line for each, none means none; ... is any end
+    octets c0 0c "www"            what the packet contains, to show how it is spelt
+    broken why                    the case fails today, and has to be taken out of this state once it does not
+
+A reply repeats the identifier, the question as it was spelt, and EDNS exactly if the question has it; over UDP it is no
+longer than the client takes. That is checked of every reply to an `ask`, and no case says it.
 """
 
 import ipaddress
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,18 +45,32 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdataclass
 import dns.rrset
 import msgspec
 
 from geodata.classes import ClassMap
+from steering.cookies import CookieSigner, read_secrets
 from steering.offline import override_health
 from steering.prepare import compile_maps
 from steering.settings import Settings, parse_settings
+from steering.wire import PLAIN_UDP_SIZE, UDP_PAYLOAD
 from steering.world import World, make_world
 from steering.zones.load import stage_zones
 from steering.zones.store import Store, StoreReader
 
 TEXT = Path(__file__).parent / "text"
+SILENCE = "silence"
+FLAGS = {
+    "aa": dns.flags.AA,
+    "tc": dns.flags.TC,
+    "rd": dns.flags.RD,
+    "ra": dns.flags.RA,
+    "ad": dns.flags.AD,
+    "cd": dns.flags.CD,
+}
+RESERVED, RESERVED_OF_EDNS = 0x0040, 0x7FFF
+OPTIONS = {"nsid": 3, "subnet": 8, "cookie": 10, "keepalive": 11, "padding": 12, "error": 15}
 
 
 class Case(msgspec.Struct):
@@ -48,12 +79,18 @@ class Case(msgspec.Struct):
     title: str
     down: tuple[str, ...] = ()
     dice: float = 0.0
+    now: float = 0.0
+    over: str = ""
     ask: str = ""
+    raw: str = ""
     status: str = "NOERROR aa"
     answer: tuple[str, ...] = ()
     authority: tuple[str, ...] = ()
     additional: tuple[str, ...] = ()
     scope: int | None = None
+    options: tuple[str, ...] = ()
+    octets: tuple[str, ...] = ()
+    broken: str = ""
 
 
 class Scenario(msgspec.Struct):
@@ -63,6 +100,8 @@ class Scenario(msgspec.Struct):
     networks: str
     settings: str
     cases: list[Case]
+    server: str = ""
+    cookies: str = ""
 
 
 def read_scenario(path: Path) -> Scenario:
@@ -74,10 +113,8 @@ def read_scenario(path: Path) -> Scenario:
         match kind:
             case "zone":
                 scenario.zones[argument] = body
-            case "networks":
-                scenario.networks = body
-            case "settings":
-                scenario.settings = body
+            case "networks" | "server" | "cookies" | "settings":
+                setattr(scenario, kind, body)
             case "case":
                 scenario.cases.append(_read_case(argument, lines, f"{path.name}:{number}"))
             case _:
@@ -107,18 +144,28 @@ def _read_case(title: str, lines: list[str], place: str) -> Case:
         match word:
             case "down":
                 case.down += tuple(rest.split())
-            case "dice":
-                case.dice = float(rest)
-            case "ask":
-                case.ask = rest
+            case "dice" | "now":
+                setattr(case, word, float(rest))
+            case "ask" | "broken":
+                setattr(case, word, rest)
+            case "over" if rest in ("udp", "tcp"):
+                case.over = rest
+            case "raw":
+                case.raw += f" {rest}"
             case "answer" | "authority" | "additional":
                 setattr(case, word, (*getattr(case, word), rest))
             case "scope":
                 case.scope = int(rest)
-            case _ if word.isupper():
+            case "option":
+                case.options += (rest,)
+            case "octets":
+                case.octets += (rest,)
+            case _ if word.isupper() or line.strip() == SILENCE:
                 case.status = line.strip()
             case _:
                 raise ValueError(f"{place}: {line!r} is no line of a case")
+    if bool(case.ask) == bool(case.raw):
+        raise ValueError(f"{place}: a case has either a line ask or lines raw")
     return case
 
 
@@ -126,7 +173,7 @@ class Stage:
     """A scenario's configuration, loaded: makes the World of each case."""
 
     def __init__(self, scenario: Scenario, directory: Path) -> None:
-        text = f'[server]\nlisten = ["127.0.0.1:53"]\nstate = "{directory}/state"\n'
+        text = f'[server]\nlisten = ["127.0.0.1:53"]\nstate = "{directory}/state"\n{scenario.server}'
         if scenario.networks:
             networks = "".join(f"{line}{',' * (2 - line.count(','))}\n" for line in scenario.networks.splitlines())
             (directory / "networks.csv").write_text("network,country,subdivision\n" + networks)
@@ -139,11 +186,13 @@ class Stage:
         self.store = Store(directory / "state" / "zones", write=True)
         stage_zones(self.settings, self.store, 0)()
         self.reader = StoreReader(self.store)
+        self._cookies = CookieSigner(read_secrets(scenario.cookies, "cookies")) if scenario.cookies else None
         self._directory = directory
 
     def world(self, down: tuple[str, ...] = ()) -> World:
         """The world in which these origins are down."""
-        return make_world(self.settings, self.reader, self.maps, override_health(self.settings, down, {}))
+        health = override_health(self.settings, down, {})
+        return make_world(self.settings, self.reader, self.maps, health, self._cookies)
 
     def close(self) -> None:
         """Give the store back."""
@@ -151,34 +200,79 @@ class Stage:
         shutil.rmtree(self._directory)
 
 
-def make_question(case: Case) -> tuple[dns.message.Message, str]:
-    """The query of a case and the address that it comes from."""
+class Question(msgspec.Struct, frozen=True):
+    """What a case sends."""
+
+    packet: bytes
+    source: str
+    size: int
+    """Octets that a reply over UDP has at most."""
+    repeated: bytes = b""
+    """The identifier, and the question section as it is spelt; empty for a raw packet."""
+    edns: bool = False
+
+
+def make_question(case: Case) -> Question:
+    """The packet of a case and what it asks of every reply."""
+    if case.raw:
+        return Question(read_octets(case.raw), "192.0.2.250", UDP_PAYLOAD)
     name, rrtype, *extras = case.ask.split()
-    source, options, plain, want_dnssec = "192.0.2.250", [], False, False
+    source, rrclass, plain, size, version, flags, edns_flags = "192.0.2.250", "IN", False, UDP_PAYLOAD, 0, 0, 0
+    options: list[dns.edns.Option] = []
     words = iter(extras)
     for word in words:
         match word:
+            case "CH":
+                rrclass = word
             case "subnet":
                 network = ipaddress.ip_network(next(words))
                 options.append(dns.edns.ECSOption(str(network.network_address), network.prefixlen))
+            case "option":
+                code, _, data = next(words).partition(":")
+                options.append(dns.edns.GenericOption(OPTIONS.get(code) or int(code), read_octets(data)))
             case "from":
                 source = next(words)
             case "plain":
                 plain = True
+            case "size":
+                size = int(next(words))
+            case "version":
+                version = int(next(words))
             case "do":
-                want_dnssec = True
+                edns_flags |= dns.flags.DO
+            case "rd" | "ad" | "cd":
+                flags |= FLAGS[word]
+            case "reserved":
+                flags |= RESERVED
+                edns_flags |= RESERVED_OF_EDNS
             case _:
                 raise ValueError(f"{case.ask!r}: {word!r}")
-    edns: int | bool = False if plain else 0
-    query = dns.message.make_query(name, rrtype, use_edns=edns, want_dnssec=want_dnssec, options=options or None)
-    query.flags &= ~dns.flags.RD
-    return query, source
+    query = dns.message.make_query(name, rrtype, rrclass)
+    query.flags = dns.flags.Flag(flags)
+    if plain:
+        size = PLAIN_UDP_SIZE
+    else:
+        query.use_edns(version, edns_flags, size, options=options)
+    packet = query.to_wire()
+    repeated = packet[:2] + packet[12 : 12 + len(query.question[0].name.to_wire()) + 4]
+    return Question(packet, source, min(max(size, PLAIN_UDP_SIZE), UDP_PAYLOAD), repeated, not plain)
 
 
-def describe_reply(reply: dns.message.Message, case: Case) -> Case:
+def read_octets(text: str) -> bytes:
+    """Octets written as hex and "text"; spaces only part them."""
+    return b"".join(
+        part[1:-1].encode() if part[0] == '"' else bytes.fromhex(part) for part in re.findall(r'"[^"]*"|[^\s"]+', text)
+    )
+
+
+def describe_reply(packet: bytes | None, case: Case) -> Case:
     """A reply in the words of a case, so that the two can be compared as values."""
-    flags = [word for word, flag in (("aa", dns.flags.AA), ("tc", dns.flags.TC)) if reply.flags & flag]
+    if packet is None:
+        return msgspec.structs.replace(sort_case(Case(case.title)), **_asked(case), status=SILENCE)
+    reply = dns.message.from_wire(packet, one_rr_per_rrset=True)
+    flags = [word for word, flag in FLAGS.items() if reply.flags & flag]
     scopes = [option.scopelen for option in reply.options if isinstance(option, dns.edns.ECSOption)]
+    options = [_describe_option(option, case) for option in reply.options if option.otype != dns.edns.OptionType.ECS]
     return msgspec.structs.replace(
         case,
         status=" ".join([dns.rcode.to_text(reply.rcode()), *flags]),
@@ -186,21 +280,43 @@ def describe_reply(reply: dns.message.Message, case: Case) -> Case:
         authority=_lines(reply.authority),
         additional=_lines(reply.additional),
         scope=scopes[0] if scopes and case.scope is not None else None,
+        options=tuple(sorted(options)),
+        octets=tuple(octets for octets in case.octets if read_octets(octets) in packet),
     )
+
+
+def _asked(case: Case) -> dict[str, object]:
+    """The part of a case that is no answer."""
+    return {name: getattr(case, name) for name in ("down", "dice", "now", "over", "ask", "raw", "broken")}
+
+
+def _describe_option(option: dns.edns.Option, case: Case) -> str:
+    """An option as the case has it, if that is right."""
+    data = option.to_wire()
+    for expected in case.options:
+        code, _, octets = expected.partition(":")
+        start = read_octets(octets.removesuffix("..."))
+        if (OPTIONS.get(code) or int(code)) == option.otype and (
+            data.startswith(start) if octets.endswith("...") else data == start
+        ):
+            return expected
+    return f"{int(option.otype)}:{(data or b'').hex()}"
 
 
 def sort_case(case: Case) -> Case:
     """A case with its records spelt and ordered as `describe_reply` does."""
-    return msgspec.structs.replace(
-        case, **{section: _spell(getattr(case, section)) for section in ("answer", "authority", "additional")}
-    )
+    sections = {section: _spell(getattr(case, section)) for section in ("answer", "authority", "additional")}
+    return msgspec.structs.replace(case, **sections, options=tuple(sorted(case.options)))
 
 
 def _spell(lines: tuple[str, ...]) -> tuple[str, ...]:
     rrsets = []
     for line in lines:
-        owner, ttl, rrtype, rdata = line.split(maxsplit=3)
-        rrsets.append(dns.rrset.from_text(owner, int(ttl), "IN", rrtype, rdata))
+        owner, ttl, rrclass, rest = line.split(maxsplit=3)
+        if rrclass not in ("CH", "HS"):
+            rrclass, rest = "IN", f"{rrclass} {rest}"
+        rrtype, _, rdata = rest.partition(" ")
+        rrsets.append(dns.rrset.from_text(owner, int(ttl), rrclass, rrtype, rdata))
     return _lines(rrsets)
 
 

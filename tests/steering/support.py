@@ -9,21 +9,16 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.name
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from steering.balance.pools import Health
 from steering.balance.rules import Rules
 from steering.settings import Settings, parse_settings
-from steering.wire import NS, SOA, Query, parse_query_untrusted
+from steering.wire import NS, SOA, Query, parse_query_untrusted, render_rrset
 from steering.world import AddressMap, World, make_world
 from steering.zones.load import stage_zones
-from steering.zones.node import CutTracker, key_labels, pack_node, pack_rrset
+from steering.zones.node import CutTracker, key_labels, pack_node
 from steering.zones.store import Store, StoreReader, Version, ZoneWriter
-
-hypothesis_settings.register_profile("untimed", deadline=None)
-hypothesis_settings.load_profile("untimed")
-# No test depends on timing: on a busy machine any example can take a second.
 
 APEX = b"\7example\3com\0"
 SOA_RDATA = b"\2ns\0\4host\0" + bytes(20)
@@ -107,7 +102,7 @@ def make_nodes(zone: Mapping[tuple[bytes, ...], Iterable[int]]) -> dict[bytes, b
     for key in sorted(keys):
         owner, types = keys[key], sorted(zone[keys[key]])
         cut, flags = tracker.visit(key, len(owner), types)
-        nodes[key] = pack_node(cut, flags, [pack_rrset(rrtype, 300, [key[:200] + b"!"]) for rrtype in types])
+        nodes[key] = pack_node(cut, flags, [render_rrset(rrtype, 300, [key[:200] + b"!"]) for rrtype in types])
     return nodes
 
 

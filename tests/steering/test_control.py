@@ -5,7 +5,7 @@ Its children and its probes are fakes that answer when the test says so; the who
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import msgspec
@@ -13,19 +13,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from monitors.monitor import Monitor, Reason, Result, Target
-from monitors.probes.tcp import TcpMonitor
+from monitors.monitor import Reason, Result, Target
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
 from steering.balance.pools import Verdict
-from steering.control import (
-    FIRST_RESULTS_MARGIN,
-    ConfigurationError,
-    Control,
-    HealthKeeper,
-    judge_row,
-    targets_of,
-)
+from steering.control import FIRST_RESULTS_MARGIN, ConfigurationError, Control
+from steering.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, Status, TargetHealth
 from steering.prepare import Prepared, PrepareError
 from steering.settings import Settings, load_settings
@@ -104,7 +97,7 @@ class Stage:
         self.health = HealthKeeper()
         self.nursery = nursery
         self.settings = load_settings(self.config)
-        self.control = Control(self.config, self.settings, self.health, self.scheduler, nursery)  # type: ignore[arg-type] # a fake
+        self.control = Control(self.config, self.settings.server, self.health, self.scheduler, nursery)  # type: ignore[arg-type] # a fake
 
     def write(self, text: str, server: str = SERVER) -> None:
         self.config.write_text(server + text)
@@ -168,7 +161,7 @@ class TestTake:
         stage = Stage(tmp_path, nursery)
         monkeypatch.setattr(control, "prepare", stage.preparation.prepare)
         async with open_scheduler(stage.health.take, stuck) as scheduler:
-            made = Control(stage.config, stage.settings, stage.health, scheduler, nursery)
+            made = Control(stage.config, stage.settings.server, stage.health, scheduler, nursery)
             start = autojump_clock.current_time()
             await made.take(stage.settings)
             monitor = stage.settings.monitors[0]
@@ -201,7 +194,6 @@ class TestTake:
         assert stage.scheduler.targets == targets
         assert await stage.status() == before
 
-    @pytest.mark.xfail(strict=True, reason="rows are keyed by the name of a monitor, whatever it checks")
     async def test_results_of_a_configuration_that_is_not_in_force_yet_count_for_nothing(
         self, stage: Stage, nursery: trio.Nursery
     ) -> None:
@@ -216,11 +208,10 @@ class TestTake:
         assert worker.told == told
         assert [pool.up for pool in (await stage.status()).pools] == [True, True]
 
-    @pytest.mark.xfail(strict=True, reason="OSError of _write_accepted ends control, after publishing")
     async def test_a_state_that_cannot_be_written_does_not_end_it(self, stage: Stage) -> None:
         await stage.taken()
         worker = await stage.connect()
-        (stage.state / "accepted.new").mkdir()
+        (stage.state / "running.new").mkdir()
         stage.write(web_settings(80, address="192.0.2.2"))
         await stage.control.reload()
         assert stage.preparation.published == 2
@@ -300,7 +291,6 @@ class TestFeed:
         assert isinstance(two.told[-1], HealthChanged)
         assert not isinstance(one.told[-1], HealthChanged)
 
-    @pytest.mark.xfail(strict=True, reason="the counters of a dead worker stay")
     async def test_a_successor_does_not_inherit_the_counters(self, stage: Stage) -> None:
         await stage.taken()
         first = await stage.connect()
@@ -332,84 +322,3 @@ class TestStatus:
     async def test_other_requests_are_told_apart(self, stage: Stage, request_: dict[str, object]) -> None:
         reply = await stage.control.handle(request_)
         assert "unknown command" in str(reply["error"])
-
-
-class TestHealthKeeper:
-    MONITOR = TcpMonitor(name="web", port=80, interval=10, timeout=1, consecutive_down=3, consecutive_up=2)
-
-    def keeper(self) -> tuple[HealthKeeper, list[TargetHealth], Callable[[Result], None]]:
-        keeper = HealthKeeper()
-        told: list[TargetHealth] = []
-        keeper.on_change = told.append
-        return keeper, told, lambda result: keeper.take(Target(self.MONITOR, "192.0.2.1"), result)
-
-    def test_the_verdict_is_told_when_it_matters_to_answers(self) -> None:
-        _, told, take = self.keeper()
-        for result in (UP, UP, DOWN, DOWN, UP, DOWN, DOWN, DOWN, UP, UP):
-            take(result)
-        assert [(each.verdict.up, each.verdict.flip_after) for each in told] == [
-            (True, 30.0),
-            (True, 20.0),
-            (True, 10.0),
-            (True, 30.0),
-            (True, 20.0),
-            (True, 10.0),
-            (False, 20.0),
-            (False, 10.0),
-            (True, 30.0),
-        ]
-
-    def test_the_log_says_which_probe_saw_what(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO)
-        keeper, _, take = self.keeper()
-        keeper.names = {("web", "192.0.2.1"): "paris/paris-1 (192.0.2.1)"}
-        for result in (UP, UP, DOWN, DOWN, DOWN, DOWN):
-            take(result)
-        lines = [record.getMessage() for record in caplog.records]
-        assert len(lines) == 4, "what goes on as it was is not news"
-        assert all("paris/paris-1 (192.0.2.1)" in line and "monitor web" in line for line in lines)
-        assert "is up" in lines[0]
-        assert [line for line in lines if "Connection refused" in line] == lines[1:]
-        assert "is DOWN" in lines[3]
-        assert "is DOWN" not in lines[1] + lines[2]
-
-    def test_a_target_that_has_gone_and_comes_again_starts_anew(self, tmp_path: Path) -> None:
-        keeper, told, take = self.keeper()
-        take(DOWN)
-        (tmp_path / "waypost.toml").write_text(SERVER + web_settings(80))
-        configured = load_settings(tmp_path / "waypost.toml")
-        keeper.forget_others(configured)
-        assert not keeper.table
-        assert keeper.verdicts(configured) == {}
-        take(UP)
-        assert [each.verdict.up for each in told] == [False, True], "without a streak of before"
-
-
-class TestTargets:
-    def settings_of(self, folder: Path, text: str) -> Settings:
-        (folder / "waypost.toml").write_text(SERVER + text)
-        return load_settings(folder / "waypost.toml")
-
-    def test_each_monitor_and_address_once_and_only_what_is_enabled(self, tmp_path: Path) -> None:
-        pools = [("one", "web", True, [("192.0.2.1", True), ("192.0.2.2", False)])]
-        pools += [("two", "web", True, [("192.0.2.1", True), ("192.0.2.3", True)])]
-        pools += [("three", "deep", True, [("192.0.2.1", True)]), ("four", "web", False, [("192.0.2.4", True)])]
-        pools += [("five", "", True, [("192.0.2.5", True)])]
-        text = "".join(f'[[monitor]]\nname = "{name}"\ntype = "tcp"\nport = 80\n' for name in ("web", "deep"))
-        for name, monitor, enabled, origins in pools:
-            text += f'[[pool]]\nname = "{name}"\nenabled = {str(enabled).lower()}\n'
-            text += f'monitor = "{monitor}"\n' if monitor else ""
-            for number, (address, on) in enumerate(origins):
-                text += f'[[pool.origin]]\nname = "o{number}"\naddress = "{address}"\nenabled = {str(on).lower()}\n'
-        targets = targets_of(self.settings_of(tmp_path, text))
-        assert sorted((target.monitor.name, target.address) for target in targets) == [
-            ("deep", "192.0.2.1"),
-            ("web", "192.0.2.1"),
-            ("web", "192.0.2.3"),
-        ]
-
-    def test_judge_row(self) -> None:
-        monitor: Monitor = TcpMonitor(name="m", port=1, interval=7, consecutive_up=0, consecutive_down=1)
-        keeper = HealthKeeper()
-        keeper.take(Target(monitor, "192.0.2.1"), DOWN)
-        assert judge_row(keeper.table["m", "192.0.2.1"], monitor) == Verdict(False, 7.0)

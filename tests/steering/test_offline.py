@@ -152,7 +152,7 @@ class TestTheSameAsTheServer:
     @pytest.mark.xfail(strict=True, reason="the address is cut to /24 or /56, which dnspython does by itself")
     @example(ipaddress.ip_address("10.1.2.128"), [], "www.example.com")
     @given(ADDRESSES, DOWN, st.sampled_from(["www.example.com", "x.any.example.com"]))
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_for_every_client_and_health(
         self,
         configured: Settings,

@@ -21,8 +21,8 @@ from typing import TypeVar
 import pytest
 
 from steering import supervisor
-from steering.serve.control_socket import AlreadyRunningError, lock_state
 from steering.process import ControlEnd, WorkerEnd
+from steering.serve.control_socket import AlreadyRunningError, lock_state
 from steering.supervisor import ListenError, supervise
 
 DEADLINE = 20.0  # seconds: how long a test looks for what must happen; never reached when all is well

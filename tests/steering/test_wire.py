@@ -18,6 +18,7 @@ from steering.wire import (
     BADVERS,
     FORMERR,
     NOERROR,
+    NOTAUTH,
     NOTIMP,
     OWNER,
     PLAIN_UDP_SIZE,
@@ -31,7 +32,9 @@ from steering.wire import (
     parent_name,
     parse_query_untrusted,
     render_error,
+    render_option,
     render_record,
+    render_rrset,
     skip_name_untrusted,
     split_labels,
     split_records,
@@ -50,11 +53,28 @@ def opt(*options: tuple[int, bytes], owner: bytes = b"\0", version: int = 0, cut
     return owner + struct.pack("!HHBBHH", 41, 1400, 0, version, 0, len(rdata) + cut) + rdata
 
 
-def refusal(packet: bytes) -> int | None:
-    """The RCODE with which a packet is refused; None for silence."""
+RECORD = b"\0" + struct.pack("!HHIH", 65280, 255, 0, 5) + b"12345"
+"""One of a type that means nothing to us."""
+COOKIE = (10, bytes(8))
+SUBNET = (8, b"\0\1\x18\0\xc0\0\2")
+TWO_RECORDS = HEADER + b"\0\1\0\0\0\0\0\2" + QUESTION
+
+
+def tsig() -> bytes:
+    """A TSIG record."""
+    return b"\3key\xc0\x10" + struct.pack("!HHIH", 250, 255, 0, 5) + b"12345"
+
+
+def refused(packet: bytes) -> BadPacket:
+    """Why a packet is no query."""
     with pytest.raises(BadPacket) as caught:
         parse_query_untrusted(packet)
-    return caught.value.rcode
+    return caught.value
+
+
+def refusal(packet: bytes) -> int | None:
+    """The RCODE with which a packet is refused; None for silence."""
+    return refused(packet).rcode
 
 
 # Hostile bytes.
@@ -65,7 +85,7 @@ def test_any_bytes_are_a_query_or_bad(packet: bytes) -> None:
     try:
         query = parse_query_untrusted(packet)
     except BadPacket as bad:
-        assert bad.rcode in (None, FORMERR, NOTIMP)
+        assert bad.rcode in (None, FORMERR, NOTIMP, NOTAUTH)
     else:
         assert packet[12:].startswith(query.question)
         assert query.question[:-4].lower() == query.name
@@ -86,7 +106,7 @@ def test_a_damaged_query_is_a_query_or_bad(
     try:
         parse_query_untrusted(bytes(packet))
     except BadPacket as bad:
-        assert bad.rcode in (None, FORMERR, NOTIMP)
+        assert bad.rcode in (None, FORMERR, NOTIMP, NOTAUTH)
 
 
 @given(st.integers(0, len(WITH_OPT) + 30))
@@ -109,6 +129,10 @@ def test_every_beginning_of_a_query_is_bad(length: int) -> None:
         ],
         pytest.param(PLAIN + b"\0", FORMERR, id="an octet too many"),
         pytest.param(HEADER + bytes(8), FORMERR, id="no question"),
+        pytest.param(HEADER + bytes(7) + b"\1" + opt(), FORMERR, id="no question and no cookie"),
+        pytest.param(HEADER + bytes(7) + b"\1" + opt(COOKIE) + b"\0", FORMERR, id="no question, an octet too many"),
+        pytest.param(HEADER + bytes(7) + b"\1" + QUESTION + opt(COOKIE), FORMERR, id="a question not counted"),
+        pytest.param(HEADER + bytes(7) + b"\2" + opt(COOKIE) + RECORD, FORMERR, id="no question, but a record"),
         pytest.param(HEADER + b"\0\2\0\0\0\0\0\0" + QUESTION * 2, FORMERR, id="two questions"),
         pytest.param(HEADER + b"\0\1\0\1\0\0\0\0" + QUESTION + opt(), FORMERR, id="an answer"),
         pytest.param(HEADER + b"\0\1\0\0\0\1\0\0" + QUESTION + opt(), FORMERR, id="an authority"),
@@ -126,10 +150,58 @@ def test_every_beginning_of_a_query_is_bad(length: int) -> None:
         pytest.param(WITH_OPT + opt(owner=b"\xc0\x0c"), FORMERR, id="an OPT record with a pointer as owner"),
         pytest.param(HEADER + b"\0\1\0\0\0\0\0\2" + QUESTION + opt() * 2, FORMERR, id="two OPT records"),
         pytest.param(HEADER + b"\0\1\0\0\0\0\xff\xff" + QUESTION + opt(), FORMERR, id="records that are not there"),
+        pytest.param(WITH_OPT + opt(SUBNET, SUBNET), FORMERR, id="two client subnets"),
+        pytest.param(WITH_OPT + opt(SUBNET, (10, bytes(8)), (8, b"")), FORMERR, id="two client subnets, one broken"),
+        pytest.param(WITH_OPT + b"\xc0\x21" + RECORD[1:], FORMERR, id="an owner that is a pointer to itself"),
+        pytest.param(WITH_OPT + b"\xc0\x22" + RECORD[1:], FORMERR, id="an owner that is a pointer forwards"),
+        pytest.param(WITH_OPT + tsig(), NOTAUTH, id="a TSIG record"),
+        pytest.param(HEADER + b"\0\1\0\0\0\0\0\2" + QUESTION + opt() + tsig(), NOTAUTH, id="OPT, then TSIG"),
+        pytest.param(HEADER + b"\0\1\0\0\0\0\0\2" + QUESTION + tsig() + opt(), FORMERR, id="TSIG, then OPT"),
+        pytest.param(HEADER + b"\0\1\0\0\0\0\0\2" + QUESTION + tsig() * 2, FORMERR, id="two TSIG records"),
     ],
 )
 def test_what_is_no_query(packet: bytes, rcode: int | None) -> None:
     assert refusal(packet) == rcode
+
+
+@pytest.mark.parametrize(
+    ("packet", "question", "edns"),
+    [
+        pytest.param(PLAIN + b"\0", QUESTION, False, id="without EDNS"),
+        pytest.param(WITH_OPT + opt() + b"\0", QUESTION, True, id="behind the OPT record"),
+        pytest.param(WITH_OPT + opt((8, b"")), QUESTION, True, id="in an option"),
+        pytest.param(WITH_OPT + opt(cut=1), QUESTION, True, id="in the length of the OPT record"),
+        pytest.param(WITH_OPT + opt()[:5], QUESTION, True, id="an OPT record that ends early"),
+        pytest.param(TWO_RECORDS + opt() + opt(), QUESTION, True, id="in a second OPT record"),
+        pytest.param(TWO_RECORDS + RECORD + opt((8, b"")), QUESTION, True, id="in the OPT record behind another one"),
+        pytest.param(
+            TWO_RECORDS + opt() + RECORD[:-9],
+            QUESTION,
+            True,
+            id="in a record behind the OPT record",
+            marks=pytest.mark.xfail(strict=True, reason="a record that ends early makes the OPT record forgotten"),
+        ),
+        pytest.param(TWO_RECORDS + opt() + tsig(), QUESTION, True, id="a TSIG record behind the OPT record"),
+        pytest.param(TWO_RECORDS + tsig() + opt(), QUESTION, False, id="a TSIG record before the OPT record"),
+        pytest.param(HEADER + b"\0\1\0\1\0\0\0\0" + QUESTION + opt(), QUESTION, False, id="an answer"),
+        pytest.param(HEADER + b"\0\2\0\0\0\0\0\0" + QUESTION * 2, b"", False, id="two questions"),
+        pytest.param(HEADER + bytes(7) + b"\1" + opt(), b"", True, id="no question"),
+        pytest.param(PLAIN[:-1], b"", False, id="in the question"),
+        pytest.param(PLAIN[:12] + (b"\x3f" + b"a" * 63) * 4 + b"\0\0\1\0\1", b"", False, id="in the name"),
+    ],
+)
+def test_what_can_be_read_of_it_can_be_repeated(packet: bytes, question: bytes, edns: bool) -> None:
+    """RFC 6891 section 7: an error to who sent an OPT record has one, and the question."""
+    bad = refused(packet)
+    assert (bad.question, bad.edns) == (question, edns)
+
+
+def test_a_cookie_without_a_question() -> None:
+    """RFC 7873 section 5.4."""
+    query = parse_query_untrusted(HEADER + bytes(7) + b"\1" + opt(COOKIE))
+    assert (query.identifier, query.question, query.recursion_desired) == (b"\x12\x34", b"", 1)
+    assert query.edns is not None
+    assert query.edns.options == dict([COOKIE])
 
 
 def test_the_longest_name() -> None:
@@ -178,12 +250,13 @@ def test_no_family_at_all() -> None:
 
 
 def test_records_beside_the_opt_record_are_passed_over() -> None:
-    tsig = b"\3key\xc0\x10" + struct.pack("!HHIH", 250, 255, 0, 5) + b"12345"
-    for rest in (tsig + opt(), opt() + tsig):
-        query = parse_query_untrusted(HEADER + b"\0\1\0\0\0\0\0\2" + QUESTION + rest)
-        assert query.edns is not None
-        assert query.edns.size == 1400
-    assert parse_query_untrusted(WITH_OPT + tsig).edns is None
+    named = b"\3key\xc0\x10" + RECORD[1:]
+    for record in (RECORD, named):
+        for rest in (record + opt(), opt() + record):
+            query = parse_query_untrusted(TWO_RECORDS + rest)
+            assert query.edns is not None
+            assert query.edns.size == 1400
+        assert parse_query_untrusted(WITH_OPT + record).edns is None
 
 
 # What dnspython makes and sees.
@@ -240,6 +313,7 @@ def test_queries_of_dnspython(
     edns = query.edns
     assert edns is not None
     assert (edns.size, edns.version, edns.dnssec_ok) == (payload, 0, dnssec)
+    assert edns.options == {int(option.otype): option.to_wire() for option in others}
     if subnet is None:
         assert edns.subnet is None
     else:
@@ -268,7 +342,12 @@ def test_names(made: dns.name.Name) -> None:
 
 
 def test_names_in_a_record_may_end_in_a_pointer() -> None:
-    assert skip_name_untrusted(b"\3www\xc0\x0c!", 0) == 6
+    packet = bytes(12) + b"\7example\0\3www\xc0\x0c!"
+    assert skip_name_untrusted(packet, 21) == len(packet) - 1
+    for start in (12, 21):  # RFC 1035 section 4.1.4: it leads to a prior occurrence
+        for target in (start, start + 1, 0x3FFF):
+            with pytest.raises(BadPacket):
+                skip_name_untrusted(packet[:start] + (0xC000 | target).to_bytes(2, "big"), start)
 
 
 @given(st.binary(max_size=20), st.integers(0, 30))
@@ -291,10 +370,10 @@ answers = st.builds(
 
 
 def make_answer(rcode: int, authoritative: bool, needed: int, optional: int) -> Answer:
-    """An Answer of some address records, and more of them that may be left out."""
+    """An Answer of some address records of 16 octets, and more of them that may be left out, one by one."""
     records = [render_record(OWNER, A, 30, number.to_bytes(4, "big")) for number in range(needed + optional)]
-    essential = b"".join(records[:needed])
-    return Answer(rcode, authoritative, (needed, 0, optional), b"".join(records), len(essential))
+    ends = tuple((16 * (needed + count), count) for count in range(optional + 1))
+    return Answer(rcode, authoritative, (needed, 0, optional), b"".join(records), ends, kind=b"!")
 
 
 queries = st.builds(
@@ -314,9 +393,15 @@ def _ask(asked: dns.name.Name, edns: bool, subnet: dns.edns.ECSOption | None, re
     return parse_query_untrusted(message.to_wire())
 
 
-@given(answers, queries, st.sampled_from([PLAIN_UDP_SIZE, 700, UDP_PAYLOAD, 65535]), st.integers(0, 32))
-def test_replies_parse_and_fit(answer: Answer, query: Query, size: int, scope: int) -> None:
-    packet = answer.render(query, size, scope)
+@given(
+    answers,
+    queries,
+    st.sampled_from([PLAIN_UDP_SIZE, 700, UDP_PAYLOAD, 65535]),
+    st.integers(0, 32),
+    st.sampled_from([b"", render_option(3, b"ns1"), render_option(3, b"ns1") + render_option(10, bytes(24))]),
+)
+def test_replies_parse_and_fit(answer: Answer, query: Query, size: int, scope: int, options: bytes) -> None:
+    packet = answer.render(query, size, scope, options)
     assert len(packet) <= size
     reply = dns.message.from_wire(packet)
     assert packet[:2] == query.identifier
@@ -327,12 +412,10 @@ def test_replies_parse_and_fit(answer: Answer, query: Query, size: int, scope: i
     answered, added = (sum(len(rrset) for rrset in section) for section in (reply.answer, reply.additional))
     if reply.flags & dns.flags.TC:
         assert (answered, added) == (0, 0)
-        assert len(packet) + answer.essential > size, "cut although it would have fitted"
+        assert len(packet) + answer.ends[0][0] > size, "cut although it would have fitted"
     else:
-        assert answered * 16 == answer.essential
-        assert added in (0, (len(answer.body) - answer.essential) // 16)
-        if added == 0 < len(answer.body) - answer.essential:
-            assert len(packet) + len(answer.body) - answer.essential > size, "left out although it would have fitted"
+        assert answered * 16 == answer.ends[0][0]
+        assert answered + added == len(answer.body) // 16 or len(packet) + 16 > size, "left out although it would fit"
     if query.edns is not None:
         assert reply.payload == UDP_PAYLOAD
         assert bool(reply.ednsflags & dns.flags.DO) == query.edns.dnssec_ok
@@ -341,12 +424,23 @@ def test_replies_parse_and_fit(answer: Answer, query: Query, size: int, scope: i
         for echoed in scopes:
             assert_same_subnet(query.edns.subnet, dns.edns.ECSOption(echoed.address, echoed.srclen, 0))
             assert echoed.scopelen == scope
+        sent = b"".join(
+            render_option(option.otype, option.to_wire())
+            for option in reply.options
+            if option.otype != dns.edns.OptionType.ECS
+        )
+        assert sent == options
+    truncated = answer.render_truncated(query, scope, options)
+    if reply.flags & dns.flags.TC:
+        assert packet == truncated
+    else:
+        assert dns.message.from_wire(truncated).flags & dns.flags.TC
 
 
 @pytest.mark.parametrize(("rcode", "edns"), [(0, True), (3, True), (5, False), (BADVERS, True)])
 @pytest.mark.parametrize("authoritative", [True, False])
 def test_rcode_and_authority(rcode: int, edns: bool, authoritative: bool) -> None:
-    answer = Answer(rcode, authoritative, (0, 0, 0), b"", 0)
+    answer = Answer(rcode, authoritative, (0, 0, 0), b"", kind=b"!")
     reply = dns.message.from_wire(answer.render(parsed("x.", "A", use_edns=0 if edns else False), 512, 0))
     assert reply.rcode() == rcode
     assert bool(reply.flags & dns.flags.AA) == authoritative
@@ -363,25 +457,46 @@ def test_optional_records_go_before_the_reply_is_cut() -> None:
 
 def test_glue_that_is_needed_is_not_left_out() -> None:
     records = [render_record(OWNER, A, 30, bytes(4))] * 3
-    answer = Answer(NOERROR, False, (0, 0, 3), b"".join(records), 16, 1)
+    answer = Answer(NOERROR, False, (0, 0, 3), b"".join(records), ((16, 1), (32, 2)), kind=b">")
     query = parsed("x.", "A", use_edns=False)
     head = len(query.question) + 12
-    for size, count in ((head + 48, 3), (head + 47, 1), (head + 16, 1), (head + 15, 0)):
+    for size, count in ((head + 48, 3), (head + 47, 2), (head + 32, 2), (head + 31, 1), (head + 16, 1), (head + 15, 0)):
         packet = answer.render(query, size, 0)
         assert struct.unpack_from("!H", packet, 10)[0] == count
         assert bool(packet[2] & 2) == (count == 0)
 
 
-@given(st.binary(min_size=12, max_size=40), st.integers(0, 15))
-def test_an_error_is_a_bare_header(packet: bytes, rcode: int) -> None:
-    reply = render_error(packet, rcode)
+@given(
+    st.binary(min_size=12, max_size=40),
+    st.integers(0, 15),
+    st.sampled_from([b"", QUESTION]),
+    st.sampled_from([None, b"", render_option(10, bytes(24))]),
+)
+def test_an_error_has_what_is_repeated_and_nothing_else(
+    packet: bytes, rcode: int, question: bytes, options: bytes | None
+) -> None:
+    reply = render_error(packet, rcode, question, options)
     message = dns.message.from_wire(reply) if packet[2] & 0x78 != 0x28 else None
-    assert len(reply) == 12
+    assert len(reply) == 12 + len(question) + (0 if options is None else 11 + len(options))
     assert reply[:2] == packet[:2]
-    assert reply[2] & 0x80, "it is a response"
+    assert reply[2] & 0x86 == 0x80, "it is a response, neither authoritative nor truncated"
     assert reply[2] & 0x79 == packet[2] & 0x79, "with the opcode and RD of the query"
-    assert reply[3] & 15 == rcode
-    assert message is None or not message.question
+    assert reply[3] == rcode
+    assert reply[12:].startswith(question)
+    if message is not None:
+        assert len(message.question) == bool(question)
+        assert (message.edns, message.payload) == ((-1, 0) if options is None else (0, UDP_PAYLOAD))
+        assert len(message.options) == bool(options)
+        assert not (message.answer or message.authority or message.additional)
+
+
+@given(st.lists(st.sampled_from([b"a", b"b", b"", b"c" * 300]), min_size=1))
+def test_equal_records_are_one(rdatas: list[bytes]) -> None:
+    """RFC 2181 section 5."""
+    rrtype, count, records = render_rrset(A, 30, rdatas)
+    distinct = list(dict.fromkeys(rdatas))
+    assert (rrtype, count) == (A, len(distinct))
+    assert split_records(records) == [render_record(OWNER, A, 30, rdata) for rdata in distinct]
 
 
 @given(st.lists(st.binary(max_size=300)))
@@ -391,7 +506,8 @@ def test_split_records(rdatas: list[bytes]) -> None:
 
 
 def test_types_are_those_of_dns() -> None:
-    for word in ("A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "SRV", "DNAME", "OPT", "DS", "HTTPS", "ANY"):
+    for word in ("A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "SRV", "DNAME", "OPT", "DS", "HTTPS", "TSIG", "ANY"):
         assert getattr(wire, word) == dns.rdatatype.from_text(word)
-    for word in ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "BADVERS"):
+    words = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS")
+    for word in words:
         assert getattr(wire, word) == dns.rcode.from_text(word)

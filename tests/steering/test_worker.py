@@ -33,6 +33,7 @@ country_pools = { FR = ["sorry"] }
 type = "networks"
 path = "own.csv"
 """
+SECRETS = (bytes(16),)
 UP, SORRY = ["192.0.2.1"], ["192.0.2.99"]
 DOWN = HealthChanged((TargetHealth("web", "127.0.0.1", Verdict(False, 5.0)),))
 
@@ -179,13 +180,13 @@ async def test_nothing_is_answered_before_control_has_spoken_and_nothing_is_lost
         with trio.move_on_after(0.05):
             await trio.sleep_forever()
         assert replies == []
-        await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), ()))
+        await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
     assert replies == [UP, UP]
 
 
 async def test_it_says_who_it_is_and_counts(stage: Stage) -> None:
     await stage.start()
-    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), ()))
+    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
     await stage.ask()
     await stage.ask()
     await stage.ask(tcp=True)
@@ -196,20 +197,20 @@ async def test_it_says_who_it_is_and_counts(stage: Stage) -> None:
 async def test_health_and_settings_change_what_is_answered(stage: Stage) -> None:
     settings = stage.settings(web_settings(80, zones=ZONE))
     await stage.start()
-    await stage.start_control(Configured(settings, (), DOWN.health))
+    await stage.start_control(Configured(settings, (), DOWN.health, SECRETS))
     await stage.answers(SORRY)
     stage.tell(HealthChanged((TargetHealth("web", "127.0.0.1", Verdict(True, 5.0)),)))
     await stage.answers(UP)
     assert await stage.ask(tcp=True) == UP
     stage.tell(DOWN)
     await stage.answers(SORRY)
-    stage.tell(Configured(stage.settings(web_settings(80, zones=ZONE, address="192.0.2.2")), (), ()))
+    stage.tell(Configured(stage.settings(web_settings(80, zones=ZONE, address="192.0.2.2")), (), (), SECRETS))
     await stage.answers(["192.0.2.2"])
 
 
 async def test_a_change_of_a_target_that_nobody_knows_does_nothing(stage: Stage) -> None:
     await stage.start()
-    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), ()))
+    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
     stage.tell(HealthChanged((TargetHealth("gone", "127.0.0.1", Verdict(False, 5.0)),)))
     stage.tell(HealthChanged(()))
     await stage.answers(UP)
@@ -217,7 +218,7 @@ async def test_a_change_of_a_target_that_nobody_knows_does_nothing(stage: Stage)
 
 async def test_a_published_zone_is_seen_without_a_word(stage: Stage) -> None:
     await stage.start()
-    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), ()))
+    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
     assert await stage.ask("static.example.com") == ["192.0.2.7"]
     assert await stage.ask("new.example.com") == ["NXDOMAIN"]
     stage.settings(web_settings(80, zones=ZONE), zone_text(2, "new A 192.0.2.8"))
@@ -227,7 +228,7 @@ async def test_a_published_zone_is_seen_without_a_word(stage: Stage) -> None:
 
 async def test_without_control_it_goes_on_and_it_finds_the_next_one(stage: Stage) -> None:
     await stage.start()
-    first = Configured(stage.settings(web_settings(80, zones=ZONE)), (), ())
+    first = Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS)
     await stage.start_control(first)
     await stage.answers(UP)
     await stage.stop_control()
@@ -243,7 +244,7 @@ class TestMaps:
     async def test_the_map_says_who_gets_what(self, stage: Stage) -> None:
         settings, maps = self.prepare(stage)
         await stage.start()
-        await stage.start_control(Configured(settings, maps, ()))
+        await stage.start_control(Configured(settings, maps, (), SECRETS))
         await stage.answers(SORRY)
 
     async def test_one_that_is_unusable_leaves_the_world_as_it_was(
@@ -251,7 +252,7 @@ class TestMaps:
     ) -> None:
         settings, maps = self.prepare(stage)
         await stage.start()
-        await stage.start_control(Configured(settings, maps, ()))
+        await stage.start_control(Configured(settings, maps, (), SECRETS))
         await stage.answers(SORRY)
         told: list[bytes | None] = []
         for damaged in (b"", b"nonsense", None):
@@ -259,7 +260,7 @@ class TestMaps:
             path = stage.folder / f"damaged{len(told)}"
             if damaged is not None:
                 path.write_bytes(damaged)
-            stage.tell(Configured(settings, tuple(MapFile(each.rules, str(path)) for each in maps), ()))
+            stage.tell(Configured(settings, tuple(MapFile(each.rules, str(path)) for each in maps), (), SECRETS))
             await until(lambda: caplog.text.count("is not usable") == len(told))
             assert await stage.ask() == SORRY
         assert all(record.levelno <= logging.ERROR for record in caplog.records)
@@ -270,10 +271,12 @@ class TestMaps:
     ) -> None:
         settings, maps = self.prepare(stage)
         await stage.start()
-        await stage.start_control(Configured(settings, tuple(MapFile(each.rules, "/none") for each in maps), ()))
+        await stage.start_control(
+            Configured(settings, tuple(MapFile(each.rules, "/none") for each in maps), (), SECRETS)
+        )
         await until(lambda: "is not usable" in caplog.text)
         stage.tell(DOWN)
-        stage.tell(Configured(settings, maps, ()))
+        stage.tell(Configured(settings, maps, (), SECRETS))
         await stage.answers(SORRY)
 
     def prepare(self, stage: Stage) -> tuple[Settings, tuple[MapFile, ...]]:
@@ -285,7 +288,7 @@ class TestMaps:
 @pytest.mark.parametrize("how", ["SIGTERM", "death of the supervisor"])
 async def test_its_end(stage: Stage, how: str) -> None:
     await stage.start()
-    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), ()))
+    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
     await stage.answers(UP)
     if how == "SIGTERM":
         os.kill(os.getpid(), signal.SIGTERM)

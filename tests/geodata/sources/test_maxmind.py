@@ -257,7 +257,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 # The extension says this of empty strings; users do not see it.
 @pytest.mark.filterwarnings("ignore:PyUnicode_FromStringAndSize:DeprecationWarning")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=6))
 def test_any_changed_bytes_give_a_source_or_the_error(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
     path = tmp_path / "a.mmdb"

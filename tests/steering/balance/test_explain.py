@@ -10,7 +10,7 @@ from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
 from steering.settings import LoadBalancer, Origin, Pool, RandomSteering, Settings
 from steering.wire import TXT, A
-from steering.world import World, make_world
+from steering.world import Steering, World, make_world
 from steering.zones.store import StoreReader
 from tests.steering.balance.strategies import SERVER, configurations, health_tables
 from tests.steering.support import HalvesMaps, opened_store
@@ -41,7 +41,21 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreReader]:
 
 def explain(reader: StoreReader, lb: LoadBalancer, health: Health, rrtype: int = A) -> SteeringReason:
     world = make_world(Settings(SERVER, pools=POOLS, load_balancers=(lb,)), reader, HalvesMaps(), health)
-    return explain_steering(world.steered[NAME][rrtype], 0, "default_pools", world)
+    return explain_class(world.steered[NAME][rrtype], 0, "default_pools", world)
+
+
+def explain_class(steering: Steering, number: int, rule: str, world: World) -> SteeringReason:
+    """The reasons for what a class of clients gets."""
+    return explain_steering(
+        steering.balancer,
+        steering.rrtype,
+        steering.orders[number],
+        rule,
+        steering.plans[number],
+        world.pools,
+        world.states,
+        world.health,
+    )
 
 
 def down(*numbers: int) -> Health:
@@ -131,7 +145,7 @@ def test_what_is_explained_is_what_is_done(
     for by_type in world.steered.values():
         for steering in by_type.values():
             number = data.draw(st.integers(0, len(steering.orders) - 1))
-            reason = explain_steering(steering, number, "rule", world)
+            reason = explain_class(steering, number, "rule", world)
             assert sum(pool.share for pool in reason.pools) == pytest.approx(1)
             assert reason.ttl == steering.plans[number].ttl
             assert len({pool.name for pool in reason.pools}) == len(reason.pools)

@@ -13,8 +13,7 @@ from steering.balance.policies import Share
 from steering.balance.pools import Health, Verdict, judge_pool
 from steering.balance.rules import split_world
 from steering.settings import LoadBalancer, Origin, Pool, RandomSteering, Settings
-from steering.wire import CNAME, TXT, A, split_records
-from steering.zones.node import RRset, pack_rrset
+from steering.wire import CNAME, TXT, A, RRset, render_rrset, split_records
 from tests.steering.balance.strategies import configurations, health_tables
 
 NAME = b"\3www\0"
@@ -181,7 +180,7 @@ def test_two_cnames_share() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(0, 1, exclude_max=True))
 def test_any_dice_draw_an_answer(weights: list[float], number: float) -> None:
     """Whatever rounding does."""
-    plan = Plan(1, tuple(pack_rrset(A, 1, [bytes((place,))]) for place in range(len(weights))), weights)
+    plan = Plan(NAME, 1, tuple(render_rrset(A, 1, [bytes((place,))]) for place in range(len(weights))), weights)
     drawn = plan.draw(lambda: number)
     assert 0 <= drawn < len(weights)
     if sum(weights) > 1e-300:
@@ -189,7 +188,7 @@ def test_any_dice_draw_an_answer(weights: list[float], number: float) -> None:
 
 
 def test_nothing_of_weight_0_is_drawn() -> None:
-    plan = Plan(1, tuple(pack_rrset(A, 1, [bytes((place,))]) for place in range(3)), [0.0, 1.0, 0.0])
+    plan = Plan(NAME, 1, tuple(render_rrset(A, 1, [bytes((place,))]) for place in range(3)), [0.0, 1.0, 0.0])
     assert {plan.draw(lambda number=number: number / 100) for number in range(100)} == {1}  # type: ignore[misc] # a default binds it
 
 
@@ -221,7 +220,15 @@ def test_the_ttl(ttl: int, fixed: bool, flip_after: float, expected: int) -> Non
 @pytest.mark.parametrize(
     ("lb", "health", "expected"),
     [
-        pytest.param(balancer("one", "two", ttl=300), down(20, flip_after=5.0), 5, id="a pool that might come back"),
+        pytest.param(balancer("two", "one", ttl=300), down(20, flip_after=5.0), 5, id="an earlier pool may come back"),
+        pytest.param(balancer("one", "two", ttl=300), down(20, flip_after=5.0), 300, id="a later pool may come back"),
+        pytest.param(balancer("one", "two", ttl=300), {("tcp", "192.0.2.20"): Verdict(True, 5.0)}, 300, id="or fail"),
+        pytest.param(
+            balancer("one", "two", policy="random", ttl=300),
+            down(20, flip_after=5.0),
+            5,
+            id="any pool that may share may come back",
+        ),
         pytest.param(balancer("one", ttl=300), down(90, flip_after=5.0), 300, id="the fallback pool does not answer"),
         pytest.param(
             balancer("one", ttl=300), down(10, 11) | down(90, flip_after=5.0), 5, id="the fallback pool answers"
@@ -241,7 +248,7 @@ def test_the_default_answer_is_that_of_the_default_pools_when_all_is_healthy() -
     rrset = make_default(balancer("two", "one"), A, POOLS)
     assert rrset is not None
     assert octets(rrset) == (20, 21)
-    assert make_default(balancer("one"), TXT, POOLS) == pack_rrset(TXT, 30, [b"90", b"91"]), "the fallback pool's"
+    assert make_default(balancer("one"), TXT, POOLS) == render_rrset(TXT, 30, [b"90", b"91"]), "the fallback pool's"
 
 
 def test_pools_of_a_load_balancer() -> None:

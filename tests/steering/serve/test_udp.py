@@ -87,7 +87,7 @@ def dice() -> float:
 
 def burst(listener: socket.socket, open_world: Opener) -> int:
     """What `serve_udp` does when the socket is readable."""
-    return answer_burst(listener.recvfrom, listener.sendto, open_world, dice)
+    return answer_burst(listener.recvfrom, listener.sendto, open_world, dice, 0.0)
 
 
 def test_each_packet_of_a_burst_is_answered_under_one_world(listener: socket.socket, open_world: Opener) -> None:
@@ -141,7 +141,7 @@ def test_a_fault_is_logged_with_the_packet_and_the_others_are_answered(
 
 
 @given(st.lists(st.binary(max_size=600) | st.binary(min_size=12, max_size=40), max_size=6))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_give_a_reply_or_silence(
     listener: socket.socket, open_world: Opener, caplog: pytest.LogCaptureFixture, packets: list[bytes]
 ) -> None:
@@ -208,7 +208,7 @@ def test_a_reply_that_cannot_be_sent_costs_nobody_else_an_answer(open_world: Ope
     clients = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
     wire = Wire(*((question(), client) for client in clients), failures={"192.0.2.2": failure})
     while wire.packets:
-        answer_burst(wire.receive, wire.send, open_world, dice)
+        answer_burst(wire.receive, wire.send, open_world, dice, 0.0)
     assert wire.sent == ["192.0.2.1", "192.0.2.3"]
 
 
@@ -216,7 +216,7 @@ def test_a_failing_socket_does_not_keep_a_snapshot_open(open_world: Opener) -> N
     wire = Wire((question(), "192.0.2.1"), failures={"192.0.2.1": OSError(22, "Invalid argument")})
     for _ in range(600):  # as many snapshots as the store has places for readers, and more
         wire.packets = [(question(), "192.0.2.1")]
-        answer_burst(wire.receive, wire.send, open_world, dice)
+        answer_burst(wire.receive, wire.send, open_world, dice, 0.0)
 
 
 async def test_it_serves_until_it_is_cancelled_and_answers_what_has_come(

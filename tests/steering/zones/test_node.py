@@ -4,16 +4,14 @@ import dns.name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.wire import DNAME, NS, OWNER, A, render_record, split_records
+from steering.wire import DNAME, NS, A, RRset, render_rrset
 from steering.zones.node import (
     CUT_IS_DNAME,
     CutTracker,
-    RRset,
     find_rrset,
     key_labels,
     name_of_key,
     pack_node,
-    pack_rrset,
     unpack_node,
 )
 from tests.steering.support import APEX, labels, names, wire_of
@@ -65,7 +63,7 @@ def test_the_longest_key_fits_into_the_store() -> None:
 
 
 rrset_strategy = st.builds(
-    pack_rrset,
+    render_rrset,
     st.integers(1, 65535),
     st.integers(0, 2**31 - 1),
     st.lists(st.binary(max_size=40), min_size=1, max_size=4),
@@ -86,15 +84,6 @@ def test_a_node_comes_back(cut: int, flags: int, rrsets: list[RRset], absent: in
         assert find_rrset(value, rrset[0]) == rrset
     if all(rrset[0] != absent for rrset in rrsets):
         assert find_rrset(value, absent) is None
-
-
-@given(st.lists(st.sampled_from([b"a", b"b", b"", b"c" * 300]), min_size=1))
-def test_equal_records_are_one(rdatas: list[bytes]) -> None:
-    """RFC 2181 section 5."""
-    rrtype, count, records = pack_rrset(A, 30, rdatas)
-    distinct = list(dict.fromkeys(rdatas))
-    assert (rrtype, count) == (A, len(distinct))
-    assert split_records(records) == [render_record(OWNER, A, 30, rdata) for rdata in distinct]
 
 
 def walk_cuts(owners: list[tuple[str, int, set[int]]]) -> list[tuple[int, int]]:
