@@ -9,22 +9,33 @@ the flag STEERED. What a zone file says for a steered (name, type) is replaced.
 """
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
 
 from steering.balance.plans import make_default
 from steering.settings import Settings, Zone
-from steering.wire import NS, SOA, RRset, name_to_text, render_rrset
-from steering.zones.node import STEERED, CutTracker, key_labels, pack_node
-from steering.zones.store import Store, ZoneWriter
+from steering.wire import NS, SOA, RRset, name_to_text, render_rrset, split_records
+from steering.zones.node import (
+    CUT_IS_DNAME,
+    STEERED,
+    CutTracker,
+    find_rrset,
+    key_labels,
+    name_of_key,
+    pack_node,
+    unpack_node,
+)
+from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
 from steering.zones.zonefile import (
     FileRead,
     Record,
     ZoneFileError,
     ZoneProblem,
+    ZoneReader,
     check_owner,
     merge_records,
     read_zone,
@@ -35,9 +46,8 @@ FORMAT = 1
 SYNTHETIC_TTL = 3600
 SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
 """Refresh, retry, expire and negative TTL of the SOA of a zone that has no file, in seconds."""
-
-_RECORD = struct.Struct("!HI")
-"""Type and TTL of a record that waits for its owner's turn; its RDATA follows."""
+RRSET_LIMIT = 65_000
+"""Octets of records; more of one type could not be sent to anybody."""
 
 Defaults = Mapping[bytes, Mapping[int, RRset | None]]
 """Owner -> type -> what a load balancer answers there by default; None: nothing, whatever the zone file says."""
@@ -91,25 +101,8 @@ def stage_zones(
         if old is not None and stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).is_current(digest):
             report(LoadReport(zone.name, old.serial, 0, 0))
             continue
-        files: tuple[FileRead, ...] = ()
         try:
-            if zone.file is None:
-                serial = max(int(now), old.serial + 1 if old else 0) & 0xFFFFFFFF
-                content = ZoneContent(zone, _make_records(zone, serial), defaults)
-            else:
-                reading = read_zone(Path(zone.file), zone.name)
-                content = ZoneContent(zone, reading, defaults)
-                files = reading.files
-            ttl, soa = content.read_soa()
-            served = writer.stage(
-                zone.name,
-                content.nodes,
-                serial=int.from_bytes(soa[-20:-16], "big"),
-                soa=soa,
-                negative_ttl=min(ttl, int.from_bytes(soa[-4:], "big")),
-                stamp=msgspec.msgpack.encode(Stamp(files, digest)),
-            )
-            report(LoadReport(zone.name, served.serial, len(content), served.changed))
+            report(_stage_zone(zone, defaults, digest, now, writer))
         except ZoneFileError as error:
             problems += error.problems
     if problems:
@@ -120,6 +113,30 @@ def stage_zones(
         writer.collect_garbage()
 
     return publish
+
+
+def _stage_zone(zone: Zone, defaults: Defaults, digest: bytes, now: float, writer: ZoneWriter) -> LoadReport:
+    """Read, check and stage one zone; raises ZoneFileError."""
+    old = writer.served.get(zone.name)
+    next_serial = max(int(now), old.serial + 1 if old else 0) & 0xFFFFFFFF
+    records: ZoneReader | list[Record] = (
+        _make_records(zone, next_serial) if zone.file is None else read_zone(Path(zone.file), zone.name)
+    )
+    with writer.open_served(zone.name) as served:
+        content = ZoneContent(zone, records, defaults, served)
+        ttl, soa = content.read_soa()
+        version = Version(
+            serial=int.from_bytes(soa[-20:-16], "big"),
+            soa=soa,
+            negative_ttl=min(ttl, int.from_bytes(soa[-4:], "big")),
+            stamp=msgspec.msgpack.encode(Stamp(records.files if isinstance(records, ZoneReader) else (), digest)),
+        )
+        difference = content.difference(writer.room) if old is not None else None
+        if difference is None:
+            changed = writer.stage(zone.name, version, content.nodes())
+        else:
+            changed = writer.stage_difference(zone.name, version, difference)
+    return LoadReport(zone.name, version.serial, len(content), changed)
 
 
 def assign_defaults(settings: Settings) -> Iterable[tuple[Zone, Defaults]]:
@@ -136,69 +153,140 @@ def assign_defaults(settings: Settings) -> Iterable[tuple[Zone, Defaults]]:
 
 
 class ZoneContent:
-    """The records of a zone and the default answers in it, grouped by owner; gives nodes in canonical order."""
+    """The nodes that the records of a zone and its default answers make, beside those that are served.
 
-    def __init__(self, zone: Zone, records: Iterable[Record], defaults: Defaults) -> None:
+    Each owner is compared with what is served as soon as its records have gone by, and only those that differ are
+    kept: some 250 octets of memory a name, 100 for one that is the same. So what is left to do after the last record
+    depends on how much has changed. An owner whose records stand in several places of the file is made again at each.
+    """
+
+    def __init__(self, zone: Zone, records: Iterable[Record], defaults: Defaults, served: ServedNodes) -> None:
         """Reads all records; raises ZoneFileError."""
         self._zone = zone
-        self._groups: dict[bytes, tuple[bytes, list[bytes]]] = {b"": (zone.name, [])}
-        owner, group = zone.name, self._groups[b""][1]
-        for name, rrtype, ttl, rdata in records:
-            if name != owner:
-                owner, group = name, self._group(name)
-            group.append(_RECORD.pack(rrtype, ttl) + rdata)
-        self._defaults = {b"".join(key_labels(name, zone.name)): answers for name, answers in defaults.items()}
-        for name in defaults:
-            self._group(name)
+        self._defaults = defaults
+        self._served = served
+        self._same: set[bytes] = set()
+        """Keys of the nodes that are as they are served."""
+        self._others: dict[bytes, bytes] = {}
+        """Those that are not, whose cut is not known yet, by their keys."""
+        self._problems: dict[bytes, list[str]] = {}
+        for owner, group in groupby(records, itemgetter(0)):
+            self._add(owner, group)
+        for owner in defaults:
+            self._add(owner, ())
+        self._raise_problems()
 
-    def _group(self, owner: bytes) -> list[bytes]:
-        return self._groups.setdefault(b"".join(key_labels(owner, self._zone.name)), (owner, []))[1]
+    def _add(self, owner: bytes, records: Iterable[Record]) -> None:
+        """Make the node of an owner, from these records and those it has already."""
+        key = self._key(owner)
+        node = self._read(key)
+        rrsets = merge_records(records if node is None else chain(_unpack_records(owner, node), records))
+        answers = self._defaults.get(owner, {})
+        for rrtype, answer in answers.items():
+            rrsets.pop(rrtype, None)
+            if answer is not None:
+                rrsets[rrtype] = (0, [])
+        entries = [
+            render_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
+        ]
+        entries += filter(None, answers.values())
+        for _, _, data in entries:
+            if len(data) > RRSET_LIMIT:
+                message = f"{name_to_text(owner)}: more records of a type than fit a message"
+                raise ZoneFileError((self._problem(message),))
+        node = pack_node(0, STEERED if answers else 0, entries)
+        served = self._served.get(key)
+        self._same.discard(key)
+        self._others.pop(key, None)
+        self._problems.pop(key, None)
+        if served is not None and served[1] & STEERED == node[1] and served[2:] == node[2:]:
+            self._same.add(key)
+        else:
+            self._others[key] = node
+            if problems := check_owner(owner, not key, rrsets):
+                self._problems[key] = problems
 
-    def read_soa(self) -> tuple[int, bytes]:
-        """TTL and RDATA of the SOA; raises ZoneFileError."""
-        for record in self._groups[b""][1]:
-            rrtype, ttl = _RECORD.unpack_from(record)
-            if rrtype == SOA:
-                return ttl, record[_RECORD.size :]
-        raise ZoneFileError((self._problem("there is no SOA record at the apex of the zone"),))
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
-    def nodes(self) -> Iterator[tuple[bytes, bytes]]:
-        """Key and value of each node, in canonical order; raises ZoneFileError at the end for what cannot be served."""
-        problems: list[ZoneProblem] = []
-        tracker = CutTracker()
-        for key in sorted(self._groups):
-            owner, group = self._groups[key]
-            rrsets = merge_records([(owner, *_RECORD.unpack_from(record), record[_RECORD.size :]) for record in group])
-            answers = self._defaults.get(key, {})
-            for rrtype, answer in answers.items():
-                rrsets.pop(rrtype, None)
-                if answer is not None:
-                    rrsets[rrtype] = (0, [])
-            problems += map(self._problem, check_owner(owner, not key, rrsets))
-            cut, flags = tracker.visit(key, key.count(b"\0"), rrsets)
-            if answers and cut:
-                problems.append(
-                    self._problem(f"{name_to_text(owner)}: a load balancer at or below a delegation or DNAME")
-                )
-            entries = [
-                render_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
-            ]
-            entries += [answer for answer in answers.values() if answer is not None]
-            yield key, pack_node(cut, flags | (STEERED if answers else 0), entries)
+    def _raise_problems(self) -> None:
+        """Raise ZoneFileError if something cannot be served."""
+        problems = [problem for problems in self._problems.values() for problem in problems]
+        for key, node in self.nodes(_with_ancestors(map(self._key, self._defaults))):
+            cut, flags = node[:2]
+            if flags & STEERED and cut and not (flags & CUT_IS_DNAME and cut == key.count(b"\0") + 1):
+                owner = name_to_text(name_of_key(key, self._zone.name))
+                problems.append(f"{owner}: a load balancer at or below a delegation, or below a DNAME")
         if problems:
-            raise ZoneFileError(tuple(problems))
+            raise ZoneFileError(tuple(map(self._problem, problems)))
 
     def _problem(self, message: str) -> ZoneProblem:
         return ZoneProblem(self._zone.file or name_to_text(self._zone.name), 0, message)
+
+    def _key(self, owner: bytes) -> bytes:
+        return b"".join(key_labels(owner, self._zone.name))
+
+    def _read(self, key: bytes) -> bytes | None:
+        return self._served.get(key) if key in self._same else self._others.get(key)
+
+    def __len__(self) -> int:
+        return len(self._same) + len(self._others)
+
+    def read_soa(self) -> tuple[int, bytes]:
+        """TTL and RDATA of the SOA."""
+        apex = self._read(b"")
+        soa = find_rrset(apex, SOA) if apex is not None else None
+        assert soa is not None, "a reading without a SOA raises"
+        return int.from_bytes(soa[2][6:10], "big"), soa[2][12:]
+
+    def nodes(self, keys: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of each node in canonical order; of those with `keys`, if these have all their ancestors."""
+        tracker = CutTracker()
+        for key in sorted(chain(self._same, self._others) if keys is None else keys):
+            node = self._read(key)
+            if node is not None:
+                types = {rrtype for rrtype, _, _ in unpack_node(node)}
+                cut, flags = tracker.visit(key, key.count(b"\0"), types)
+                yield key, bytes((cut, flags | node[1] & STEERED)) + node[2:]
+
+    def difference(self, limit: int) -> dict[bytes, bytes | None] | None:
+        """The nodes to be put in place of those served, None for one that goes; or None if they are more than `limit`.
+
+        The cut of a node that is the same can have changed only where a cut came or went: then all are looked at.
+        """
+        served = self._served
+        difference: dict[bytes, bytes | None] = {
+            key: None for key in served if key not in self._same and key not in self._others
+        }
+        if len(difference) + len(self._others) > limit:
+            return None
+        difference |= self._changed(self.nodes(_with_ancestors(self._others)))
+        if any(_own_cut(key, node) != _own_cut(key, served.get(key)) for key, node in difference.items()):
+            difference |= self._changed(self.nodes())
+        return difference if len(difference) <= limit else None
+
+    def _changed(self, nodes: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+        return {key: node for key, node in nodes if node != self._served.get(key)}
+
+
+def _with_ancestors(keys: Iterable[bytes]) -> set[bytes]:
+    """Keys and those of all owners above them, whether these exist or not."""
+    return {b"", *(key[: end + 1] for key in keys for end, octet in enumerate(key) if not octet)}
+
+
+def _own_cut(key: bytes, node: bytes | None) -> bytes | None:
+    """Cut and flags of a node that is itself the topmost delegation or DNAME."""
+    return node[:2] if node is not None and node[0] == key.count(b"\0") + 1 else None
+
+
+def _unpack_records(owner: bytes, node: bytes) -> Iterator[Record]:
+    for rrtype, _, records in unpack_node(node):
+        for record in split_records(records):
+            yield owner, rrtype, int.from_bytes(record[6:10], "big"), record[12:]
 
 
 def _make_records(zone: Zone, serial: int) -> list[Record]:
     """SOA and NS of a zone of load balancers alone."""
     numbers = b"".join(number.to_bytes(4, "big") for number in (serial, *SYNTHETIC_TIMERS))
-    soa = zone.nameservers[0] + b"\x0ahostmaster" + zone.name + numbers
+    mailbox = b"\x0ahostmaster" + zone.name
+    soa = zone.nameservers[0] + (mailbox if len(mailbox) <= 255 else zone.name) + numbers
     return [
         (zone.name, SOA, SYNTHETIC_TTL, soa),
         *((zone.name, NS, SYNTHETIC_TTL, nameserver) for nameserver in zone.nameservers),

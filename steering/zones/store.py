@@ -15,8 +15,9 @@ Rules
 - The map is far larger than any store and costs only address space, so it never has to grow under a reader.
 """
 
+import shutil
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -39,7 +40,6 @@ WILDCARD: Final = 2
 MISSING: Final = 3
 CUT: Final = 4
 
-_NO_NODE: Final[tuple[bytes | None, bytes]] = (None, b"")
 _GENERATION = struct.Struct("!I")
 _NUMBER = struct.Struct("!Q")
 
@@ -48,7 +48,7 @@ class StoreError(Exception):
     """The store cannot be opened or written; what it held is still there."""
 
 
-class Zone(msgspec.Struct, frozen=True, array_like=True):
+class Zone(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is asked of a zone for many answers. Names are wire, lower case; TTLs are seconds."""
 
     apex: bytes
@@ -84,6 +84,7 @@ class Store:
 
     def __init__(self, directory: Path, *, write: bool = False) -> None:
         """`directory` is made if missing; raises StoreError."""
+        self.directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.environment = lmdb.open(str(directory), map_size=MAP_SIZE, max_dbs=8, max_readers=512, readonly=False)
@@ -144,9 +145,7 @@ class StoreReader:
                 else:
                     self.zones[apex] = _decode_zone(value)
         else:
-            self.zones = {
-                bytes(apex): _decode_zone(value) for apex, value in transaction.cursor(self._store.zones).iternext()
-            }
+            self.zones = _read_zones(transaction, self._store)
         self._seen_change = newest
         return True
 
@@ -208,7 +207,14 @@ class StoreReader:
 
     def walk(self, zone: Zone) -> Iterator[tuple[bytes, bytes]]:
         """Key (without the prefix) and value of each node in canonical order."""
-        return _walk(self._transaction, self._store, zone.prefix)
+        prefix = zone.prefix
+        cursor = self._transaction.cursor(self._store.nodes)
+        if cursor.set_range(prefix):
+            for key, value in cursor.iternext():
+                key = bytes(key)
+                if not key.startswith(prefix):
+                    return
+                yield key[len(prefix) :], bytes(value)
 
 
 def _shared_depth(neighbour: bytes, position: int, labels: list[bytes], prefix: bytes) -> int:
@@ -224,36 +230,50 @@ def _shared_depth(neighbour: bytes, position: int, labels: list[bytes], prefix: 
     return depth
 
 
-def _walk(transaction: lmdb.Transaction, store: Store, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    cursor = transaction.cursor(store.nodes)
-    if cursor.set_range(prefix):
-        for key, value in cursor.iternext():
-            key = bytes(key)
-            if not key.startswith(prefix):
-                return
-            yield key[len(prefix) :], bytes(value)
-
-
-_zone_encoder = msgspec.msgpack.Encoder()
-_zone_decoder = msgspec.msgpack.Decoder(Zone)
-
-
-def _decode_zone(value: bytes) -> Zone:
-    return _zone_decoder.decode(value)
+_decode_zone = msgspec.msgpack.Decoder(Zone).decode
 
 
 def read_zones(store: Store) -> dict[bytes, Zone]:
     """Every zone of the newest snapshot by its apex."""
     with store.environment.begin() as transaction:
-        return {bytes(apex): _decode_zone(value) for apex, value in transaction.cursor(store.zones).iternext()}
+        return _read_zones(transaction, store)
 
 
-class Staged(NamedTuple):
-    """What became of a zone that was staged."""
+def _read_zones(transaction: "lmdb.Transaction[bytes]", store: Store) -> dict[bytes, Zone]:
+    return {zone.apex: zone for zone in map(_decode_zone, transaction.cursor(store.zones).iternext(keys=False))}
+
+
+class Version(msgspec.Struct, frozen=True):
+    """What is noted of the content of a zone."""
 
     serial: int
-    changed: int
-    """Nodes that differ from what is served; all of them, if the zone is written anew."""
+    soa: bytes
+    negative_ttl: int
+    """As in Zone."""
+    stamp: bytes
+    """What it was made from: for the loader, who gets it back from `read_stamp`."""
+
+
+class ServedNodes:
+    """The nodes of a zone as they are served, in one snapshot; keys are without the prefix."""
+
+    def __init__(self, store: Store, transaction: "lmdb.Transaction[bytes]", zone: Zone | None) -> None:
+        self._store = store
+        self._transaction = transaction
+        self._prefix = None if zone is None else zone.prefix
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a node."""
+        return None if self._prefix is None else self._transaction.get(self._prefix + key, db=self._store.nodes)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The keys in canonical order."""
+        cursor = self._transaction.cursor(self._store.nodes)
+        if self._prefix is not None and cursor.set_range(self._prefix):
+            for key in map(bytes, cursor.iternext(values=False)):
+                if not key.startswith(self._prefix):
+                    return
+                yield key[_GENERATION.size :]
 
 
 class ZoneWriter:
@@ -270,7 +290,7 @@ class ZoneWriter:
         self._staged: dict[bytes, tuple[Zone, bytes]] = {}
         self._differences: dict[bytes, bytes | None] = {}
         self._pending: list[tuple[bytes, bytes]] = []
-        with _failing(), store.environment.begin() as transaction:
+        with _failing(store), store.environment.begin() as transaction:
             self._next_generation = (
                 max(_last_generation(transaction, store.nodes), _last_generation(transaction, store.garbage)) + 1
             )
@@ -280,45 +300,50 @@ class ZoneWriter:
         with self._store.environment.begin() as transaction:
             return transaction.get(apex, db=self._store.stamps)
 
-    def stage(
-        self,
-        apex: bytes,
-        nodes: Callable[[], Iterable[tuple[bytes, bytes]]],
-        *,
-        serial: int,
-        soa: bytes,
-        negative_ttl: int,
-        stamp: bytes,
-    ) -> Staged:
+    @contextmanager
+    def open_served(self, apex: bytes) -> Iterator[ServedNodes]:
+        """What is served of a zone; of one that is not, nothing."""
+        with self._store.environment.begin() as transaction:
+            yield ServedNodes(self._store, transaction, self.served.get(apex))
+
+    @property
+    def room(self) -> int:
+        """How many nodes may still be staged as differences; one transaction should not have more."""
+        return DIFFERENCE_LIMIT - len(self._differences)
+
+    def stage(self, apex: bytes, version: Version, nodes: Iterable[tuple[bytes, bytes]]) -> int:
         """Take `nodes` (key without prefix and value, in canonical order) as the next content of a zone.
 
-        It is called once, or again when the first try shows that the zone differs too much for one transaction. What
-        it raises leaves this zone as it is served.
+        Returns how many there are. What they raise leaves this zone as it is served.
         """
-        with _failing():
-            old = self.served.get(apex)
-            if old is not None:
-                difference = _compare(self._store, old, nodes(), DIFFERENCE_LIMIT - len(self._differences))
-                if difference is not None:
-                    self._differences |= difference
-                    self._staged[apex] = Zone(apex, old.generation, serial, soa, negative_ttl), stamp
-                    return Staged(serial, len(difference))
-            zone = Zone(apex, self._next_generation, serial, soa, negative_ttl)
+        with _failing(self._store):
+            zone = Zone(apex, self._next_generation, version.serial, version.soa, version.negative_ttl)
             self._next_generation += 1
             prefix = zone.prefix
             count = 0
-            for key, value in nodes():
+            for key, value in nodes:
                 self._pending.append((prefix + key, value))
                 count += 1
                 if len(self._pending) >= BATCH:
                     self._flush()
-            self._staged[apex] = zone, stamp
-            return Staged(serial, count)
+            self._staged[apex] = zone, version.stamp
+            return count
+
+    def stage_difference(self, apex: bytes, version: Version, difference: Mapping[bytes, bytes | None]) -> int:
+        """Take what is served of a zone, with these nodes in place of its own (None: without), as its next content.
+
+        Returns how many there are: at most `room`.
+        """
+        old = self.served[apex]
+        self._differences.update((old.prefix + key, value) for key, value in difference.items())
+        zone = Zone(apex, old.generation, version.serial, version.soa, version.negative_ttl)
+        self._staged[apex] = zone, version.stamp
+        return len(difference)
 
     def publish(self, removed: Iterable[bytes] = ()) -> None:
         """Serve what was staged, and stop serving the zones `removed`, from this moment on."""
         store = self._store
-        with _failing():
+        with _failing(self._store):
             self._flush()
             with store.environment.begin(write=True) as transaction:
                 for key, value in self._differences.items():
@@ -332,7 +357,7 @@ class ZoneWriter:
                         transaction.delete(zone.prefix, db=store.garbage)
                         if old is not None:
                             transaction.put(old.prefix, b"", db=store.garbage)
-                    transaction.put(apex, _zone_encoder.encode(zone), db=store.zones)
+                    transaction.put(apex, msgspec.msgpack.encode(zone), db=store.zones)
                     transaction.put(apex, stamp, db=store.stamps)
                     _log_change(store, transaction, apex)
                 for apex in removed:
@@ -346,7 +371,7 @@ class ZoneWriter:
     def collect_garbage(self) -> None:
         """Delete the generations that nobody serves, a batch at a time."""
         store = self._store
-        with _failing():
+        with _failing(self._store):
             with store.environment.begin() as transaction:
                 prefixes = list(transaction.cursor(store.garbage).iternext(values=False))
             for prefix in prefixes:
@@ -368,12 +393,13 @@ class ZoneWriter:
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
-    """LMDB's errors, a full disk among them, as StoreError."""
+def _failing(store: Store) -> Iterator[None]:
+    """LMDB's errors as StoreError. It calls a disk that fills up in the middle of a write an input/output error."""
     try:
         yield
     except (lmdb.Error, OSError) as error:
-        raise StoreError(f"the zone store: {error}") from error
+        free = shutil.disk_usage(store.directory).free >> 20
+        raise StoreError(f"{store.directory}: {error} (the disk has {free} MiB free)") from error
 
 
 def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
@@ -387,40 +413,12 @@ def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
     return True
 
 
-def _last_generation(transaction: lmdb.Transaction, database: lmdb._Database) -> int:
+def _last_generation(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database) -> int:
     cursor = transaction.cursor(database)
     return int.from_bytes(cursor.key()[: _GENERATION.size], "big") if cursor.last() else 0
 
 
-def _compare(
-    store: Store, old: Zone, nodes: Iterable[tuple[bytes, bytes]], limit: int
-) -> dict[bytes, bytes | None] | None:
-    """Changed nodes by their whole keys (None: gone) against what is served; None if they are more than `limit`.
-
-    Both sides are in canonical order, so that neither has to be held in memory.
-    """
-    changed: dict[bytes, bytes | None] = {}
-    prefix = old.prefix
-    with store.environment.begin() as transaction:
-        stored = _walk(transaction, store, prefix)
-        old_key, old_value = next(stored, _NO_NODE)
-        for key, value in nodes:
-            while old_key is not None and old_key < key:
-                changed[prefix + old_key] = None
-                old_key, old_value = next(stored, _NO_NODE)
-            if old_key != key or old_value != value:
-                changed[prefix + key] = value
-            if old_key == key:
-                old_key, old_value = next(stored, _NO_NODE)
-            if len(changed) > limit:
-                return None
-        while old_key is not None and len(changed) <= limit:
-            changed[prefix + old_key] = None
-            old_key, old_value = next(stored, _NO_NODE)
-    return changed if len(changed) <= limit else None
-
-
-def _log_change(store: Store, transaction: lmdb.Transaction, apex: bytes) -> None:
+def _log_change(store: Store, transaction: "lmdb.Transaction[bytes]", apex: bytes) -> None:
     cursor = transaction.cursor(store.changes)
     number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
     transaction.put(_NUMBER.pack(number), apex, db=store.changes)
