@@ -7,7 +7,7 @@ up, and the health of origins instead of probed.
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from steering.respond import Location, compose
 from steering.settings import Settings
 from steering.wire import TCP_SIZE, parse_query_untrusted
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
-from steering.zones.load import stage_zones
+from steering.zones.load import LoadReport, stage_zones
 from steering.zones.store import Store, StoreReader
 
 
@@ -91,12 +91,15 @@ class Witness(Location):
 
 
 @contextmanager
-def open_zones(settings: Settings) -> Iterator[StoreReader]:
-    """The zones of a configuration in a store of their own; raises ZonesError or StoreError."""
+def open_zones(settings: Settings, report: Callable[[LoadReport], None] = lambda _: None) -> Iterator[StoreReader]:
+    """The zones of a configuration in a store of their own; raises ZonesError or StoreError.
+
+    `report` is called with each zone that has been read.
+    """
     with tempfile.TemporaryDirectory(prefix="waypost-") as directory:
         store = Store(Path(directory), write=True)
         try:
-            stage_zones(settings, store, time.time())()
+            stage_zones(settings, store, time.time(), report)()
             reader = StoreReader(store)
             reader.begin()
             try:

@@ -1,0 +1,214 @@
+"""The seeds of the corpus: `python -m tests.fuzz.seeds` writes them to corpus/, always the same.
+
+Files there that are not from here were found by fuzzing.
+"""
+
+import struct
+import tempfile
+from pathlib import Path
+
+import dns.edns
+import dns.message
+import dns.opcode
+import dns.rrset
+
+from steering.balance.pools import Verdict
+from steering.messages import Configured, Counted, HealthChanged, Hello, TargetHealth
+from steering.serve.feed import encode_frame
+from tests.fuzz.packets import CORPUS
+from tests.fuzz.targets import CHILD, PARENT, STEERED
+from tests.geodata.mmdb import write_networks, write_tree
+from tests.steering.support import SERVER, write_settings
+
+TREE = Path(__file__).parents[2]
+
+
+def main() -> None:
+    """Write all seeds."""
+    with tempfile.TemporaryDirectory() as directory:
+        seeds = {
+            "query": make_packets(),
+            "respond": make_packets(),
+            "icmp": make_icmp(),
+            "feed": make_frames(Path(directory)),
+            "zonefile": make_zones(),
+            "settings": make_settings(),
+            "maxmind": make_databases(Path(directory)),
+            "control": {
+                "status": b'{"command": "status"}\n',
+                "list": b"[1, 2]\n",
+                "deep": b"[" * 2000,
+                "not-text": b'{"command": "\xff"}\n',
+            },
+        }
+    for target, inputs in seeds.items():
+        (CORPUS / target).mkdir(parents=True, exist_ok=True)
+        for name, data in inputs.items():
+            (CORPUS / target / name).write_bytes(data)
+
+
+def make_packets() -> dict[str, bytes]:
+    """Questions of every kind, and what is none."""
+    asked = {
+        "www-a": ("www.example.com", "A"),
+        "mixed-case": ("WwW.eXample.com", "AAAA"),
+        "geo-mx": ("geo.example.com", "MX"),
+        "any": ("geo.example.com", "ANY"),
+        "alias": ("geoalias.example.com", "A"),
+        "wildcard": ("x.wild.example.com", "MX"),
+        "steered-wildcard": ("x.any.example.com", "A"),
+        "missing": ("gone.example.com", "A"),
+        "empty": ("b.c.example.com", "TXT"),
+        "referral": ("www.sub.example.com", "A"),
+        "ds": ("sub.example.com", "DS"),
+        "child": ("up.child.example.com", "A"),
+        "dname": ("www.old.example.com", "A"),
+        "dname-too-long": (".".join(["y" * 60] * 3) + f".{'y' * 38}.grow.example.com", "A"),
+        "many": ("many.example.com", "MX"),
+        "big": ("big.example.com", "TXT"),
+        "loop": ("loop.example.com", "A"),
+        "refused": ("example.org", "A"),
+        "root": (".", "NS"),
+        "axfr": ("example.com", "AXFR"),
+    }
+    messages: dict[str, dns.message.Message] = {
+        name: dns.message.make_query(*question, id=0x1234) for name, question in asked.items()
+    }
+    options: dict[str, list[dns.edns.Option]] = {
+        "ecs-ipv4": [dns.edns.ECSOption("198.51.100.0", 24)],
+        "ecs-ipv6": [dns.edns.ECSOption("2001:db8::", 56)],
+        "ecs-none": [dns.edns.ECSOption("0.0.0.0", 0)],
+        "ecs-family-0": [_option(8, bytes(4))],
+        "ecs-bad-scope": [_option(8, b"\0\1\x18\x08\xc6\x33\x64")],
+        "ecs-bad-bits": [_option(8, b"\0\1\x17\0\xc6\x33\xff")],
+        "cookie": [_option(10, bytes(8))],
+        "server-cookie": [_option(10, bytes(8) + b"\1" + bytes(15))],
+        "nsid-padding": [_option(3, b""), _option(12, bytes(9))],
+        "keepalive": [_option(11, b"")],
+    }
+    for name, option in options.items():
+        messages[name] = dns.message.make_query("geo.example.com", "A", id=7, use_edns=0, payload=4096, options=option)
+    messages["do"] = dns.message.make_query("www.example.com", "A", id=7, want_dnssec=True, payload=512)
+    messages["badvers"] = dns.message.make_query("www.example.com", "A", id=7, use_edns=1)
+    messages["chaos"] = dns.message.make_query("version.bind", "TXT", "CH", id=7)
+    messages["notify"] = dns.message.make_query("example.com", "SOA", id=7)
+    messages["notify"].set_opcode(dns.opcode.NOTIFY)
+    messages["response"] = dns.message.make_response(dns.message.make_query("www.example.com", "A", id=7))
+    messages["update"] = dns.message.make_query("example.com", "SOA", id=7)
+    messages["update"].set_opcode(dns.opcode.UPDATE)
+    messages["with-additional"] = dns.message.make_query("www.example.com", "A", id=7, use_edns=0)
+    messages["with-additional"].additional.append(dns.rrset.from_text("x.example.com.", 1, "IN", "A", "192.0.2.1"))
+    packets = {name: message.to_wire() for name, message in messages.items()}
+    www = packets["www-a"]
+    packets["two-questions"] = www[:4] + b"\0\2" + www[6:] + www[12:]
+    packets["no-question"] = www[:4] + bytes(8)
+    packets["trailing"] = www + b"x"
+    packets["pointer-loop"] = www[:12] + b"\xc0\x0c\0\1\0\1"
+    packets["pointer"] = www[:12] + b"\1x\xc0\x0c\0\1\0\1"
+    packets["two-opts"] = www[:10] + b"\0\2" + www[12:] + 2 * (b"\0\0\x29\4\xd0" + bytes(6))
+    packets["name-too-long"] = www[:12] + 5 * (b"\x3f" + b"x" * 63) + b"\0\0\1\0\1"
+    packets["empty-packet"] = b""
+    return packets
+
+
+def _option(code: int, data: bytes) -> dns.edns.GenericOption:
+    return dns.edns.GenericOption(dns.edns.OptionType.make(code), data)
+
+
+def make_icmp() -> dict[str, bytes]:
+    """Echo replies and errors of both families, with the request that an error quotes."""
+    echo4, echo6 = (bytes((kind, 0)) + bytes(2) + struct.pack("!HH", 7, 9) for kind in (8, 128))
+    ipv4 = b"\x45\0\0\x1c\0\0\0\0\x40\1\0\0\x7f\0\0\1\x7f\0\0\2"
+    ipv6 = b"\x60\0\0\0\0\x08\x3a\x40" + bytes(15) + b"\1" + bytes(15) + b"\2"
+    return {
+        "reply-ipv4": b"\0\0\0\0\0\7\0\x09payload",
+        "reply-ipv6": b"\x81\0\0\0\0\7\0\x09payload",
+        "packet-ipv4": ipv4 + b"\0\0\0\0\0\7\0\x09payload",
+        "packet-with-options": b"\x46" + ipv4[1:] + b"\1\1\1\0" + b"\0\0\0\0\0\7\0\x09",
+        "unreachable-ipv4": b"\3\1" + bytes(6) + ipv4 + echo4,
+        "expired-ipv4": b"\x0b\0" + bytes(6) + ipv4 + echo4,
+        "quoted-options": b"\3\3" + bytes(6) + b"\x46" + ipv4[1:] + bytes(4) + echo4,
+        "unreachable-ipv6": b"\1\4" + bytes(6) + ipv6 + echo6,
+        "expired-ipv6": b"\3\0" + bytes(6) + ipv6 + echo6,
+        "cut-short": b"\3\1" + bytes(6) + ipv4,
+    }
+
+
+def make_frames(folder: Path) -> dict[str, bytes]:
+    """Each message, several in a row, and lengths that are none."""
+    settings = write_settings(folder, STEERED, {"example.com": ""})
+    verdict = TargetHealth("tcp", "192.0.2.1", Verdict(True, 4.0))
+    messages = {
+        "configured": Configured(settings, (), (verdict,)),
+        "health": HealthChanged((verdict,)),
+        "hello": Hello(1, 4711),
+        "counted": Counted(1 << 40, 5),
+    }
+    frames = {name: encode_frame(message) for name, message in messages.items()}
+    frames["several"] = frames["hello"] + frames["counted"] + frames["health"][:-3]
+    frames["no-message"] = _frame(b"\xc1")
+    frames["deep"] = _frame(b"\x91" * 600)
+    frames["not-text"] = _frame(b"\x83\xa4type\xa5Hel\xa6o\xa6number\1\xa3pid\1")
+    frames["deep-unknown"] = _frame(b"\x82\xa4type\xa5Hello\xa1x" + b"\x91" * 2000)
+    frames["empty"] = bytes(8)
+    frames["too-long"] = b"\xff\xff\xff\xff1234"
+    return frames
+
+
+def _frame(body: bytes) -> bytes:
+    return struct.pack("!I", len(body)) + body
+
+
+def make_zones() -> dict[str, bytes]:
+    """A whole zone, and the corners of the format."""
+    apex = CHILD.splitlines(keepends=True)
+    head = "".join(apex[:3])
+    corners = {
+        "generate": "$GENERATE 1-20/3 h${0,3,x}.n A 192.0.2.$\n$GENERATE 1-2 $ PTR ${1,4,n}.ip6.arpa.\n",
+        "parentheses": 'x TXT ( a ; comment\n "b;c" \\\n)\ny MX (\n10 ns )\n',
+        "escapes": '\\000\\.a\\ b TXT \\065"\\"\\\\"\n\\*.z A 192.0.2.1\n',
+        "unknown": "x TYPE65280 \\# 4 01020304\ny A \\# 4 c0000201\n",
+        "ttls": "x 1h30m IN A 192.0.2.1\nx IN 5 A 192.0.2.2\n  A 192.0.2.3\n$TTL 2147483647\ny TXT a\n",
+        "origins": "$ORIGIN sub\nx A 192.0.2.1\n$ORIGIN .\nx.example.com A 192.0.2.1\n$INCLUDE nowhere other\n",
+        "rare": 'x CAA 0 issue "ca.example"\nx NAPTR 1 1 "u" "e" "!a!b!" .\nx LOC 1 N 1 E 1m\n@ DNSKEY 257 3 13 AAAA\n',
+        "wrong": 'x A 1.2.3\nx CNAME a b\n@ SOA a b 1 2 3 4 5\nx.other. A 192.0.2.1\ny\nz TTL\n) TXT "open\n$FOO\n',
+        "cname": "x CNAME ns\nx A 192.0.2.1\nx CNAME other\n",
+    }
+    zones = {name: (head + text).encode() for name, text in corners.items()}
+    zones["complete"] = PARENT.partition("many")[0].encode()
+    return zones
+
+
+def make_settings() -> dict[str, bytes]:
+    """The example, the good one of the tests, and some broken ones."""
+    texts = {
+        "example": (TREE / "config" / "waypost.toml").read_text(),
+        "good": (TREE / "tests" / "steering" / "good_settings.toml").read_text(),
+        "steered": SERVER + STEERED + '[[zone]]\nname = "example.com"\nnameservers = ["ns1.example.com"]\n',
+        "wrong-types": '[server]\nlisten = 5\nstate = [{ a = 1 }]\n[[monitor]]\ntype = 7\n[pool]\nname = "x"\n',
+        "numbers": '[server]\nlisten = ["127.0.0.1:0"]\nstate = "s"\nworkers = 1e400\n[[monitor]]\nname = "m"\n'
+        'type = "tcp"\nport = 99999999999999999999999\ninterval = "9999w"\ntimeout = nan\n',
+        "deep": "a = " + "[" * 300,
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def make_databases(folder: Path) -> dict[str, bytes]:
+    """Every record size, both IP versions, and trees that no honest writer makes."""
+    city = {"country": {"iso_code": "US"}, "subdivisions": [{"iso_code": "CA"}], "continent": {"code": "NA"}}
+    flat = {"country_code": "jp", "autonomous_system_number": 64500}
+    networks: dict[str, object] = {"192.0.2.0/25": city, "2001:db8::/32": flat}
+    paths = {
+        f"records-{size}": write_networks(folder / str(size), networks, record_size=size, aliases=("2002::/16",))
+        for size in (24, 28, 32)
+    }
+    paths["ipv4"] = write_tree(folder / "ipv4", [[("data", 0), None]], [city], ip_version=4)
+    paths["loop"] = write_tree(folder / "loop", [[("node", 0), ("node", 0)]], [])
+    paths["no-tree"] = write_tree(folder / "no-tree", [], [], metadata={"node_count": b"\xc4\xff\xff\xff\xff"})
+    map_as_key = b"\xe1\xe5" + b"\x41a" * 11
+    paths["map-as-key"] = write_tree(folder / "map-as-key", [[("data", 0), None]], [map_as_key])
+    return {name: path.read_bytes() for name, path in paths.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""What is fuzzed: every parser of bytes that others make.
+
+A target takes any bytes, returns when they are taken or refused as promised, and raises when not. It depends on nothing
+but its bytes, so that what was found once is found again. `test_corpus.py` runs the corpus through all of them,
+`packets.py` looks for more.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from socket import AF_INET, AF_INET6
+from typing import TypeVar
+
+import dns.message
+import dns.rdata
+import dns.rdatatype
+import msgspec
+import trio
+
+from geodata.errors import GeoError
+from geodata.sources.maxmind import read_maxmind
+from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
+from steering.messages import ToControl, ToWorker
+from steering.respond import is_below, respond
+from steering.serve.control_socket import Message, _reply_untrusted
+from steering.serve.feed import Connection
+from steering.settings import Settings, SettingsError, parse_settings
+from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, parse_query_untrusted
+from steering.world import World, make_world
+from steering.zones.load import stage_zones
+from steering.zones.store import Store, StoreReader
+from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
+from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
+
+Incoming = TypeVar("Incoming")
+Result = TypeVar("Result")
+
+RECORDS_READ = 2000
+"""Of a zone file: a line of $GENERATE makes a million, which finds nothing more."""
+PARENT = """\
+$TTL 300
+@ SOA ns1 host 1 3600 900 604800 60
+@ NS ns1
+@ NS ns.example.net.
+ns1 A 192.0.2.53
+www A 192.0.2.1
+www AAAA 2001:db8::1
+alias CNAME www
+loop CNAME loop
+dangling CNAME gone
+geoalias CNAME geo
+mail MX 10 www
+mail MX 20 geo
+srv SRV 1 1 1 www
+svc HTTPS 1 . alpn=h2
+svc A 192.0.2.2
+*.wild A 192.0.2.3
+*.wild MX 1 geo
+a.b.c TXT deep
+sub NS ns.sub
+sub NS ns.child
+sub DS 12345 13 2 0000000000000000000000000000000000000000000000000000000000000000
+ns.sub A 192.0.2.60
+child NS ns.child
+ns.child A 192.0.2.61
+old DNAME new
+www.new A 192.0.2.4
+grow DNAME xxxxxxxxxx.grow
+""" + "".join(f"many MX {host} h{host}\nh{host} A 192.0.2.{host}\nbig TXT {'x' * 250}{host}\n" for host in range(50))
+CHILD = "$TTL 300\n@ SOA ns host 1 3600 900 604800 60\n@ NS ns\nns A 192.0.2.61\nup CNAME www.example.com.\n"
+STEERED = """
+[[pool]]
+name = "site"
+[[pool.origin]]
+name = "site-1"
+address = "192.0.2.101"
+records = { AAAA = "2001:db8::101", MX = "10 www.example.com.", TXT = "site", HTTPS = "1 ." }
+[[pool]]
+name = "away"
+[[pool.origin]]
+name = "away-1"
+address = "192.0.2.102"
+records = { AAAA = "2001:db8::102", MX = "20 geo.example.com.", TXT = "away", HTTPS = "1 geo.example.com." }
+[[load_balancer]]
+name = "geo.example.com"
+types = ["A", "AAAA", "MX", "TXT", "HTTPS"]
+default_pools = ["site"]
+fallback_pool = "away"
+country_pools = { FR = ["away"] }
+[[load_balancer]]
+name = "*.any.example.com"
+types = ["A"]
+default_pools = ["away", "site"]
+fallback_pool = "site"
+"""
+
+
+def fuzz_query(data: bytes) -> None:
+    """A packet is a Query or a BadPacket."""
+    try:
+        query = parse_query_untrusted(data)
+    except BadPacket:
+        return
+    if query.name != query.question[:-4].lower() or not data[HEADER_SIZE:].startswith(query.question):
+        raise AssertionError("the question is not the one that came")
+
+
+def fuzz_respond(data: bytes) -> None:
+    """A packet gets silence or a reply: to its identifier, of the right size, the same again, readable by others."""
+    world = make_fuzz_world()
+    try:
+        query = parse_query_untrusted(data)
+    except BadPacket:
+        query = None
+    for over_tcp in (False, True):
+        world.memo.clear()
+        reply = respond(data, "192.0.2.9", over_tcp, lambda: FIRST, world)
+        if respond(data, "192.0.2.9", over_tcp, lambda: FIRST, world) != reply:
+            raise AssertionError("a remembered answer differs")
+        if reply is None:
+            continue
+        if len(reply) > (TCP_SIZE if over_tcp else UDP_PAYLOAD):
+            raise AssertionError("too long")
+        if reply[:2] != data[:2] or not reply[2] & 0x80:
+            raise AssertionError("not a reply to this packet")
+        if reply[HEADER_SIZE:].startswith(query.question) if query is not None else len(reply) == HEADER_SIZE:
+            subnet = query.edns.subnet if query is not None and query.edns is not None else None
+            if subnet is None or subnet.version:  # dnspython does not read the family 0, which `dig +subnet=0` sends
+                dns.message.from_wire(reply)
+        else:
+            raise AssertionError("not the question that came")
+
+
+def fuzz_icmp(data: bytes) -> None:
+    """Any message is an Echo, an Unreachable or nothing."""
+    stripped = strip_ipv4_header_untrusted(data)
+    for message, family in ((data, AF_INET), (stripped, AF_INET), (data, AF_INET6)):
+        found = parse_icmp_untrusted(message, family)
+        if found is not None and not isinstance(found, Echo | Unreachable):
+            raise AssertionError(found)
+
+
+def fuzz_feed(data: bytes) -> None:
+    """What a peer sends is messages and then the end, the same however its bytes come."""
+    for decoder in _DECODERS:
+        whole = _run(_receive(decoder, [data]))
+        if whole != _run(_receive(decoder, [data[position : position + 1] for position in range(len(data))])):
+            raise AssertionError("the pieces in which frames come make a difference")
+
+
+def fuzz_zonefile(data: bytes) -> None:
+    """A zone file is records inside the zone, of data that others can read, or a ZoneFileError."""
+    owners: dict[bytes, list[Record]] = {}
+    with _as_file(data) as path:
+        try:
+            for record in islice(read_zone(path, APEX), RECORDS_READ):
+                owners.setdefault(record[0], []).append(record)
+        except ZoneFileError as error:
+            str(error)
+    for owner, records in owners.items():
+        if not is_below(owner, APEX) or owner != owner.lower() or len(owner) > 255:
+            raise AssertionError("not a name of the zone")
+        for _, rrtype, ttl, rdata in records:
+            if not 0 <= ttl <= MAX_TTL:
+                raise AssertionError("not a TTL")
+            dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
+        check_owner(owner, owner == APEX, merge_records(records))
+
+
+def fuzz_settings(data: bytes) -> None:
+    """A configuration is Settings, which survive the way to a worker, or a SettingsError, which can be shown."""
+    try:
+        settings = parse_settings(data.decode("utf-8-sig"), Path("/fuzz/waypost.toml"))
+    except UnicodeError:  # load_settings reports it
+        return
+    except SettingsError as error:
+        str(error)
+        return
+    if msgspec.msgpack.decode(msgspec.msgpack.encode(settings), type=Settings) != settings:
+        raise AssertionError("what a worker would get differs")
+
+
+def fuzz_maxmind(data: bytes) -> None:
+    """A database is a Source or a GeoError."""
+    with _as_file(data) as path:
+        try:
+            read_maxmind(path)
+        except GeoError:
+            return
+
+
+def fuzz_control(data: bytes) -> None:
+    """A request line gets one line of JSON, an object."""
+    line = data.partition(b"\n")[0]
+    reply = _run(_reply_untrusted(bytearray(line), _echo))
+    if not isinstance(msgspec.json.decode(reply), dict) or reply.count(b"\n") != 1:
+        raise AssertionError("not a line with an object")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "query": fuzz_query,
+    "respond": fuzz_respond,
+    "icmp": fuzz_icmp,
+    "feed": fuzz_feed,
+    "zonefile": fuzz_zonefile,
+    "settings": fuzz_settings,
+    "maxmind": fuzz_maxmind,
+    "control": fuzz_control,
+}
+
+
+@cache
+def make_fuzz_world() -> World:
+    """Two zones with something of every kind, and load balancers; stays until the process ends."""
+    with tempfile.TemporaryDirectory(prefix="waypost-fuzz-") as directory:
+        settings = write_settings(Path(directory), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
+        store = Store(Path(directory) / "store", write=True)
+        stage_zones(settings, store, 1_800_000_000)()
+        reader = StoreReader(store)
+        reader.begin()
+        return make_world(settings, reader, HalvesMaps(), {})
+
+
+@contextmanager
+def _as_file(data: bytes) -> Iterator[Path]:
+    descriptor = os.memfd_create("fuzz")
+    try:
+        os.write(descriptor, data)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+class _Pieces(trio.abc.Stream):
+    """A peer that sends these pieces, and ends."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 - the signature of a stream
+        return next(self._pieces, b"")
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - the same
+        raise AssertionError("nothing is sent")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise AssertionError("nothing is sent")
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def _receive(decoder: msgspec.msgpack.Decoder[Incoming], pieces: list[bytes]) -> list[Incoming]:
+    return [message async for message in Connection(_Pieces(pieces), decoder)]
+
+
+async def _echo(request: Message) -> Message:
+    return request
+
+
+def _run(coroutine: Coroutine[object, object, Result]) -> Result:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    raise AssertionError("it waits")
+
+
+_DECODERS: tuple[msgspec.msgpack.Decoder[ToWorker | ToControl], ...] = (
+    msgspec.msgpack.Decoder(ToWorker),
+    msgspec.msgpack.Decoder(ToControl),
+)
