@@ -231,7 +231,8 @@ class Control:
     def _configured(self) -> Configured:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(TargetHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
-        return Configured(self._running.settings, self._running.maps, health, self._running.cookie_secrets)
+        settings = msgspec.structs.replace(self._running.settings, zones=())  # workers have the store
+        return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
     def _tell_health(self, change: TargetHealth) -> None:
         for connection in self._workers:
@@ -308,7 +309,7 @@ def read_running(state: Path) -> Running | None:
     """What was in force; None, with the reason in the log, if that cannot be read."""
     try:
         return msgspec.msgpack.decode((state / RUNNING_FILE).read_bytes(), type=Running)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         logger.exception("what was in force cannot be read; taking the configuration as it was at the start")
         return None
 

@@ -43,7 +43,8 @@ def _read_untrusted(name: str, data: bytes) -> Source:
     with os.fdopen(os.memfd_create("mmdb"), "wb") as memory:
         memory.write(data)
         memory.flush()
-        with maxminddb.open_database(f"/proc/self/fd/{memory.fileno()}") as reader:
+        # Read in Python: a file with a map as a key makes the reader in C end the process (maxminddb 3.2.0).
+        with maxminddb.open_database(f"/proc/self/fd/{memory.fileno()}", maxminddb.MODE_MEMORY) as reader:
             metadata = reader.metadata()
             if metadata.ip_version not in (4, 6):
                 raise ValueError(f"IP version {metadata.ip_version}")

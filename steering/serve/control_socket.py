@@ -101,7 +101,7 @@ def ask_control(state: Path, request: Message, timeout: float = 5.0) -> Message:
             raise ControlError(f"the waypost in {state} ended before it replied: {error.strerror}") from error
     try:
         return msgspec.json.decode(line, type=Message)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ControlError(f"the waypost in {state} sent a reply that is not a JSON object: {error}") from error
 
 
@@ -157,7 +157,7 @@ async def _reply_untrusted(line: bytearray, handle: Callable[[Message], Awaitabl
     """The reply line to one request line; never raises an Exception."""
     try:
         request = msgspec.json.decode(line, type=Message)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _error(f"a request is one JSON object: {error}")
     try:
         return msgspec.json.encode(await handle(request)) + b"\n"

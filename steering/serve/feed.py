@@ -105,7 +105,7 @@ class Connection(Generic[Incoming]):
             return self._decoder.decode(body)
         except trio.BrokenResourceError:
             raise StopAsyncIteration from None
-        except (FeedError, msgspec.DecodeError) as error:
+        except (FeedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             logger.warning("a peer of the feed sent what is no message; closing it: %s", error)
             raise StopAsyncIteration from None
 

@@ -110,14 +110,24 @@ def merge_records(records: Iterable[Record]) -> dict[int, tuple[int, list[bytes]
     rrsets: dict[int, tuple[int, list[bytes]]] = {}
     seen: set[tuple[int, bytes]] = set()
     for _, type_, ttl, rdata in records:
-        least, rdatas = rrsets.get(type_, (ttl, []))
-        start = _NAMES_START.get(type_)
-        identity = type_, rdata if start is None else rdata[:start] + rdata[start:].lower()
+        if type_ not in rrsets:
+            rrsets[type_] = ttl, [rdata]
+            continue
+        least, rdatas = rrsets[type_]
+        if len(rdatas) == 1:
+            seen.add(_identity(type_, rdatas[0]))
+        identity = _identity(type_, rdata)
         if identity not in seen:
             seen.add(identity)
             rdatas.append(rdata)
         rrsets[type_] = min(least, ttl), rdatas
     return rrsets
+
+
+def _identity(type_: int, rdata: bytes) -> tuple[int, bytes]:
+    """Equal for records that differ only in the case of names in their rdata."""
+    start = _NAMES_START.get(type_)
+    return type_, rdata if start is None else rdata[:start] + rdata[start:].lower()
 
 
 def check_owner(owner: bytes, is_apex: bool, rrsets: Mapping[int, tuple[int, Sequence[bytes]]]) -> list[str]:

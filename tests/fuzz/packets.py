@@ -41,11 +41,11 @@ def main() -> int:
     failed = []
     for target in arguments.targets or sorted(path.name for path in CORPUS.iterdir()):
         folder = Path(tempfile.mkdtemp(prefix=f"waypost-fuzz-{target}-"))
-        print(f"{target}: {folder}", flush=True)  # noqa: T201 - this is a command
+        print(f"{target}: {folder}", flush=True)
         command = ["-m", "tests.fuzz.packets", "--seconds", str(arguments.seconds), "--inside", str(folder), target]
         if subprocess.run([sys.executable, *command], check=False).returncode:
             failed.append(target)
-    print(f"found something: {', '.join(failed)}" if failed else "found nothing")  # noqa: T201
+    print(f"found something: {', '.join(failed)}" if failed else "found nothing")
     return bool(failed)
 
 
