@@ -24,6 +24,7 @@ import trio
 from geodata.errors import GeoError
 from geodata.sources.maxmind import read_maxmind
 from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
+from steering.cookies import CookieSigner
 from steering.messages import ToControl, ToWorker
 from steering.respond import is_below, respond
 from steering.serve.control_socket import Message, _reply_untrusted
@@ -112,14 +113,16 @@ def fuzz_query(data: bytes) -> None:
 def fuzz_respond(data: bytes) -> None:
     """A packet gets silence or a reply: to its identifier, of the right size, the same again, readable by others."""
     world = make_fuzz_world()
+    query = None
     try:
         query = parse_query_untrusted(data)
-    except BadPacket:
-        query = None
+        question = query.question
+    except BadPacket as bad:
+        question = bad.question
     for over_tcp in (False, True):
         world.memo.clear()
-        reply = respond(data, "192.0.2.9", over_tcp, lambda: FIRST, world)
-        if respond(data, "192.0.2.9", over_tcp, lambda: FIRST, world) != reply:
+        reply = respond(data, "192.0.2.9", over_tcp, 0.0, lambda: FIRST, world)
+        if respond(data, "192.0.2.9", over_tcp, 0.0, lambda: FIRST, world) != reply:
             raise AssertionError("a remembered answer differs")
         if reply is None:
             continue
@@ -127,7 +130,7 @@ def fuzz_respond(data: bytes) -> None:
             raise AssertionError("too long")
         if reply[:2] != data[:2] or not reply[2] & 0x80:
             raise AssertionError("not a reply to this packet")
-        if reply[HEADER_SIZE:].startswith(query.question) if query is not None else len(reply) == HEADER_SIZE:
+        if reply[HEADER_SIZE:].startswith(question):
             subnet = query.edns.subnet if query is not None and query.edns is not None else None
             if subnet is None or subnet.version:  # dnspython does not read the family 0, which `dig +subnet=0` sends
                 dns.message.from_wire(reply)
@@ -222,7 +225,7 @@ def make_fuzz_world() -> World:
         stage_zones(settings, store, 1_800_000_000)()
         reader = StoreReader(store)
         reader.begin()
-        return make_world(settings, reader, HalvesMaps(), {})
+        return make_world(settings, reader, HalvesMaps(), {}, CookieSigner((bytes(16),)))
 
 
 @contextmanager

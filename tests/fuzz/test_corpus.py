@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.fuzz import targets
 from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -25,3 +28,18 @@ def test_every_input_through_every_target(target: Callable[[bytes], None]) -> No
             target(data[: len(data) // 2])
         except Exception as error:
             raise AssertionError(path.name) from error
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@given(data=st.binary(max_size=200))
+@settings(max_examples=30, deadline=None)
+def test_any_bytes_through_every_target(target: Callable[[bytes], None], data: bytes) -> None:
+    target(data)
+
+
+def test_a_broken_promise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = (CORPUS / "respond" / "www-a").read_bytes()
+    for reply in (b"\xff" + packet[1:], packet, packet[:2] + b"\x80" + bytes(2000)):
+        monkeypatch.setattr(targets, "respond", lambda *_, reply=reply: reply)
+        with pytest.raises(AssertionError):
+            TARGETS["respond"](packet)
