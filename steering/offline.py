@@ -176,7 +176,9 @@ def answer_offline(
     """
     place, source, maps = locate(client, settings)
     world = make_world(settings, zones, maps, health)
-    options: list[dns.edns.Option] = [] if client.address is None else [dns.edns.ECSOption(client.address)]
+    options: list[dns.edns.Option] = (
+        [] if client.address is None else [dns.edns.ECSOption(client.address, 128 if ":" in client.address else 32)]
+    )
     try:
         question = dns.message.make_query(name, rrtype, use_edns=0, options=options)
     except (dns.exception.DNSException, ValueError) as error:

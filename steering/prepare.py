@@ -1,4 +1,4 @@
-"""Preparing: everything slow between a configuration and the answers, in a process of its own.
+"""TRIO: preparing, which is everything slow between a configuration and the answers, in a process of its own.
 
 Control runs this as a child, since a minute of parsing must not delay a probe, and since the memory that it takes goes
 with it. The compiled maps and the staged zones are files in the state directory; what is staged is published when
@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 import geodata
-from geodata.classes import PlaceMap, compile_classes, compile_places
+from geodata.classes import ClassMap, PlaceMap, compile_classes, compile_places
 from geodata.errors import GeoError
 from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
@@ -82,9 +82,15 @@ class Preparation:
 
     async def publish(self) -> None:
         """Serve the staged zones; raises PrepareError."""
-        assert self._process.stdin is not None
-        await self._process.stdin.send_all(b"\0")
+        await self._send(b"\0")
         await self._read(Published)
+
+    async def _send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            await self._process.stdin.send_all(data)
+        except trio.BrokenResourceError:
+            pass  # it died: reading its reply says so
 
     async def _read(self, expected: "type[ReplyType]") -> "ReplyType":
         assert self._process.stdout is not None
@@ -108,7 +114,9 @@ ReplyType = TypeVar("ReplyType", Prepared, Published)
 
 async def prepare(settings: Settings, nursery: trio.Nursery) -> Preparation:
     """Stage the zones and compile the maps of a configuration in a child of `nursery`; raises PrepareError."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(geodata.__file__).parent.parent)}
+    ours = str(Path(geodata.__file__).parent.parent)
+    paths = filter(None, (ours, os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process: trio.Process = await nursery.start(
         partial(
             trio.run_process,
@@ -120,40 +128,55 @@ async def prepare(settings: Settings, nursery: trio.Nursery) -> Preparation:
         )
     )
     preparation = Preparation(process)
-    assert process.stdin is not None
-    try:
-        await process.stdin.send_all(_frame(settings))
-    except trio.BrokenResourceError:
-        pass  # it died: reading its reply says so
+    await preparation._send(_frame(settings))
     preparation.prepared = await preparation._read(Prepared)
     return preparation
 
 
 def main() -> None:
     """The child."""
+    os.nice(NICENESS)
     replies, requests = sys.stdout.buffer, sys.stdin.buffer
     settings = msgspec.msgpack.decode(requests.read(int.from_bytes(requests.read(4), "big")), type=Settings)
-    os.nice(NICENESS)
-    start = time.monotonic()
-    reports: list[LoadReport] = []
     try:
-        maps = compile_maps(settings)
-        state = Path(settings.server.state)
-        publish = stage_zones(settings, Store(state / "zones", write=True), time.time(), reports.append)
-        _reply(replies, Prepared(maps, tuple(reports), time.monotonic() - start))
+        prepared, publish = prepare_all(settings)
+        _reply(replies, prepared)
         if requests.read(1):
             publish()
             _reply(replies, Published())
-    except GeoError as error:
+    except PrepareError as error:
         _reply(replies, Failed(error.problems))
-    except ZonesError as error:
-        _reply(replies, Failed(tuple(map(str, error.problems))))
     except StoreError as error:
         _reply(replies, Failed((str(error),)))
 
 
+def prepare_all(settings: Settings) -> tuple[Prepared, Callable[[], None]]:
+    """What is ready, and the function that publishes it; raises PrepareError with every problem, or StoreError."""
+    start = time.monotonic()
+    problems: list[str] = []
+    reports: list[LoadReport] = []
+    maps: tuple[MapFile, ...] = ()
+    try:
+        maps = compile_maps(settings)
+    except GeoError as error:
+        problems += error.problems
+    except OSError as error:
+        problems.append(f"{error.filename}: {error.strerror}")
+    try:
+        store = Store(Path(settings.server.state) / "zones", write=True)
+        publish = stage_zones(settings, store, time.time(), reports.append)
+    except ZonesError as error:
+        problems += map(str, error.problems)
+    if problems:
+        raise PrepareError(tuple(problems))
+    return Prepared(maps, tuple(reports), time.monotonic() - start), publish
+
+
 def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
-    """Compile the map of each set of rules into the state directory, unless it is there; raises GeoError."""
+    """Compile the map of each set of rules into the state directory, unless it is there.
+
+    Raises GeoError, and OSError when the directory cannot be written.
+    """
     needed = sorted(rules_in_use(settings.load_balancers), key=msgspec.msgpack.encode)
     if not needed:
         return ()
@@ -165,13 +188,21 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
     for rules in needed:
         name = hashlib.sha256(digest + msgspec.msgpack.encode(rules)).hexdigest()[:32]
         path = directory / f"{name}.map"
-        if not path.exists():
+        if not _is_usable(path):
             places = places or load_places(settings)
             compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS).write(path)
         path.touch()
         maps.append(MapFile(rules, str(path)))
     _remove_old_maps(directory, {Path(each.path) for each in maps})
     return tuple(maps)
+
+
+def _is_usable(path: Path) -> bool:
+    try:
+        ClassMap.open(path)
+    except (GeoError, OSError):
+        return False
+    return True
 
 
 def load_places(settings: Settings) -> PlaceMap:

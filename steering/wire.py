@@ -295,11 +295,10 @@ def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | No
                 raise BadPacket(FORMERR if left > 1 else NOTAUTH, "signed with a key that is not known")
             else:
                 position += _RECORD_FIXED + length
-    except struct.error:
-        raise BadPacket(FORMERR, "a record ends early") from None
-    except BadPacket as bad:
+    except (BadPacket, struct.error) as error:
+        bad = error if isinstance(error, BadPacket) else BadPacket(FORMERR, "a record ends early")
         bad.edns = bad.edns or edns is not None
-        raise
+        raise bad from None
     return edns, position
 
 

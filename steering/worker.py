@@ -21,7 +21,7 @@ from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
 from steering.cookies import CookieSigner
-from steering.messages import Configured, Counted, HealthChanged, Hello, TargetHealth, ToWorker
+from steering.messages import Counted, HealthChanged, Hello, TargetHealth, ToWorker
 from steering.process import WorkerEnd, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond
@@ -106,13 +106,14 @@ class Worker:
                 except GeoError:
                     logger.exception("a map of control's is not usable; going on with the world as it was")
                     continue
-                self._configured.set()
+                if self._world is not None:
+                    self._configured.set()
             nursery.cancel_scope.cancel()
 
-    def _apply(self, message: ToWorker) -> World:
-        if isinstance(message, HealthChanged) and self._world is not None:
-            return self._world.with_health(_health_of(message.health))
-        assert isinstance(message, Configured), "the first message of control"
+    def _apply(self, message: ToWorker) -> World | None:
+        if isinstance(message, HealthChanged):
+            # Without a world there is nothing to change: all of it is about to come.
+            return None if self._world is None else self._world.with_health(_health_of(message.health))
         maps = {each.rules: ClassMap.open(Path(each.path)) for each in message.maps}
         limit = message.settings.server.rate_limit
         # Each worker sees its share of a client's packets.

@@ -32,6 +32,7 @@ BATCH: Final = 50_000
 """Nodes written or deleted by one transaction of a full load."""
 DIFFERENCE_LIMIT: Final = 100_000
 """More changed nodes than this are a full load."""
+ANOTHER_WRITER: Final = "another process has loaded zones meanwhile; load them again"
 CHANGES_KEPT: Final = 10_000
 
 EXACT: Final = 0
@@ -279,8 +280,8 @@ class ServedNodes:
 class ZoneWriter:
     """Stages any number of zones while the old ones are served, then publishes them all in one commit.
 
-    There is one writer at a time. Any method raises StoreError when the disk is full or fails; nothing is published
-    then.
+    There should be one writer at a time; of two, the first to publish wins, and the other gets StoreError. Any method
+    raises it when the disk is full or fails, too; nothing is published then.
     """
 
     def __init__(self, store: Store) -> None:
@@ -290,6 +291,8 @@ class ZoneWriter:
         self._staged: dict[bytes, tuple[Zone, bytes]] = {}
         self._differences: dict[bytes, bytes | None] = {}
         self._pending: list[tuple[bytes, bytes]] = []
+        self._begun: set[bytes] = set()
+        """Generations of ours that are in the store."""
         with _failing(store), store.environment.begin() as transaction:
             self._next_generation = (
                 max(_last_generation(transaction, store.nodes), _last_generation(transaction, store.garbage)) + 1
@@ -346,6 +349,8 @@ class ZoneWriter:
         with _failing(self._store):
             self._flush()
             with store.environment.begin(write=True) as transaction:
+                removed = list(removed)
+                self._check_alone(transaction, [*self._staged, *removed])
                 for key, value in self._differences.items():
                     if value is None:
                         transaction.delete(key, db=store.nodes)
@@ -366,7 +371,17 @@ class ZoneWriter:
                     transaction.delete(apex, db=store.stamps)
                     _log_change(store, transaction, apex)
             self.served = read_zones(store)
-            self._staged, self._differences = {}, {}
+            self._staged, self._differences, self._begun = {}, {}, set()
+
+    def _check_alone(self, transaction: "lmdb.Transaction[bytes]", apexes: Iterable[bytes]) -> None:
+        """Nobody has published these zones, or collected what is staged of them, since this writer began."""
+        store = self._store
+        for apex in apexes:
+            old = self.served.get(apex)
+            if transaction.get(apex, db=store.zones) != (None if old is None else msgspec.msgpack.encode(old)):
+                raise StoreError(f"{store.directory}: {ANOTHER_WRITER}")
+        if any(transaction.get(prefix, db=store.garbage) is None for prefix in self._begun):
+            raise StoreError(f"{store.directory}: {ANOTHER_WRITER}")
 
     def collect_garbage(self) -> None:
         """Delete the generations that nobody serves, a batch at a time."""
@@ -384,12 +399,18 @@ class ZoneWriter:
 
     def _flush(self) -> None:
         """Write the nodes of new generations, which are garbage until a zone serves them."""
-        if self._pending:
-            with self._store.environment.begin(write=True) as transaction:
-                for prefix in {key[: _GENERATION.size] for key, _ in self._pending}:
-                    transaction.put(prefix, b"", db=self._store.garbage)
-                transaction.cursor(self._store.nodes).putmulti(self._pending)
-            self._pending = []
+        if not self._pending:
+            return
+        begun = {key[: _GENERATION.size] for key, _ in self._pending} - self._begun
+        with self._store.environment.begin(write=True) as transaction:
+            cursor = transaction.cursor(self._store.nodes)
+            for prefix in begun:
+                if cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):
+                    raise StoreError(f"{self._store.directory}: {ANOTHER_WRITER}")
+                transaction.put(prefix, b"", db=self._store.garbage)
+            cursor.putmulti(self._pending)
+        self._begun |= begun
+        self._pending = []
 
 
 @contextmanager

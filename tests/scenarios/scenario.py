@@ -17,8 +17,8 @@ case the title
     dice 0.7                      what the next draw gives; 0 if not said
     now 1559731985                the time, in Unix seconds; 0 if not said
     over udp                      or tcp: a case that is of one transport; if not said, it is asked over both
-    ask www.example.com A         then: CH (the class) | subnet 198.18.1.0/24 | from 198.18.1.9 | plain (no EDNS)
-                                  | size 1232 (octets that the client takes) | version 1 (of EDNS) | do | rd | ad | cd
+    ask www.example.com A         then: CH, HS or ANY (the class) | subnet 198.18.1.0/24 | from 198.18.1.9
+                                  | plain (no EDNS) | size 1232 (octets that the client takes) | version 1 (of EDNS) | do | rd | ad | cd
                                   | reserved (every flag of the header and of EDNS that is reserved)
                                   | option nsid (or another name or code) | option cookie:0102030405060708
     raw 1234 0000 03 "www" 00     or, in place of ask, the octets of the packet: hex and "text"; lines join
@@ -45,7 +45,6 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
-import dns.rdataclass
 import dns.rrset
 import msgspec
 
@@ -222,7 +221,7 @@ def make_question(case: Case) -> Question:
     words = iter(extras)
     for word in words:
         match word:
-            case "CH":
+            case "CH" | "HS" | "ANY":
                 rrclass = word
             case "subnet":
                 network = ipaddress.ip_network(next(words))
@@ -247,13 +246,13 @@ def make_question(case: Case) -> Question:
                 edns_flags |= RESERVED_OF_EDNS
             case _:
                 raise ValueError(f"{case.ask!r}: {word!r}")
-    query = dns.message.make_query(name, rrtype, rrclass)
+    query = dns.message.make_query(name, rrtype, rrclass, id=0x1234)
     query.flags = dns.flags.Flag(flags)
     if plain:
         size = PLAIN_UDP_SIZE
     else:
         query.use_edns(version, edns_flags, size, options=options)
-    packet = query.to_wire()
+    packet = query.to_wire(max_size=65535)
     repeated = packet[:2] + packet[12 : 12 + len(query.question[0].name.to_wire()) + 4]
     return Question(packet, source, min(max(size, PLAIN_UDP_SIZE), UDP_PAYLOAD), repeated, not plain)
 
@@ -268,7 +267,8 @@ def read_octets(text: str) -> bytes:
 def describe_reply(packet: bytes | None, case: Case) -> Case:
     """A reply in the words of a case, so that the two can be compared as values."""
     if packet is None:
-        return msgspec.structs.replace(sort_case(Case(case.title)), **_asked(case), status=SILENCE)
+        sections = dict.fromkeys(("answer", "authority", "additional", "options", "octets"), ())
+        return msgspec.structs.replace(case, status=SILENCE, scope=None, **sections)
     reply = dns.message.from_wire(packet, one_rr_per_rrset=True)
     flags = [word for word, flag in FLAGS.items() if reply.flags & flag]
     scopes = [option.scopelen for option in reply.options if isinstance(option, dns.edns.ECSOption)]
@@ -279,15 +279,10 @@ def describe_reply(packet: bytes | None, case: Case) -> Case:
         answer=_lines(reply.answer),
         authority=_lines(reply.authority),
         additional=_lines(reply.additional),
-        scope=scopes[0] if scopes and case.scope is not None else None,
+        scope=scopes[0] if scopes and (case.scope is not None or "subnet" not in case.ask) else None,
         options=tuple(sorted(options)),
         octets=tuple(octets for octets in case.octets if read_octets(octets) in packet),
     )
-
-
-def _asked(case: Case) -> dict[str, object]:
-    """The part of a case that is no answer."""
-    return {name: getattr(case, name) for name in ("down", "dice", "now", "over", "ask", "raw", "broken")}
 
 
 def _describe_option(option: dns.edns.Option, case: Case) -> str:

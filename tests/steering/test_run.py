@@ -65,20 +65,20 @@ def waypost(site: socket.socket, tmp_path: Path) -> Iterator[Waypost]:
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waypost]:
     """The one that `shared` lends."""
-    with socket.create_server(("127.0.0.1", 0)) as service:
-        with running(tmp_path_factory.mktemp("lasting"), web_settings(port_of(service))) as started:
-            yield started
+    folder = tmp_path_factory.mktemp("lasting")
+    with socket.create_server(("127.0.0.1", 0)) as service, running(folder, web_settings(port_of(service))) as started:
+        yield started
 
 
 @pytest.fixture
 def shared(lasting: Waypost) -> Iterator[Waypost]:
     """A waypost for tests that only reload it: what they put in force is undone, and no process has ended."""
-    good, processes = lasting.config.read_text(), set(lasting.processes())
+    good, processes = lasting.config.read_text(), (lasting.worker(), lasting.control())
     yield lasting
     lasting.config.write_text(good)
     lasting.reload(TAKEN)
     lasting.answers(UP)
-    assert processes <= set(lasting.processes())
+    assert (lasting.worker(), lasting.control()) == processes
 
 
 @pytest.fixture
