@@ -9,9 +9,12 @@ again.
 """
 
 import enum
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
+
+from monitors.address import Address
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -25,7 +28,8 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     `interval` may be as short as 1 s; products that sell checks start at 10 s. `timeout` is per attempt and
     must not exceed `interval` (the settings check that, as it takes two fields). A timeout, and nothing else,
     is tried again at once up to `retries` times. `consecutive_up` and `consecutive_down` are the results in a
-    row that a flip needs; 0 and 1 both mean at once.
+    row that a flip needs; 0 and 1 both mean at once. Checks come from `source`, an address of this machine; an
+    address of the other family is checked from where the system chooses, as without `source`.
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=255)]
@@ -34,6 +38,11 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     retries: Annotated[int, msgspec.Meta(ge=0, le=5)] = 2
     consecutive_up: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     consecutive_down: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    source: Address | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Fields that contradict each other, as (field, what is wrong): what a kind asks of its fields together."""
+        yield from ()
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -58,22 +67,41 @@ class Reason(enum.StrEnum):
     PORT_UNREACHABLE = "port unreachable"
     PROHIBITED = "administratively prohibited"
     NOT_PERMITTED = "not permitted"
+    TLS_UNTRUSTED = "TLS untrusted"
+    TLS_EXPIRED = "TLS certificate expired"
+    TLS_NAME_MISMATCH = "TLS name mismatch"
+    TLS_PROTOCOL = "TLS protocol"
+    TLS_HANDSHAKE = "TLS handshake"
+    TLS_NOT_OFFERED = "TLS not offered"
     BAD_REPLY = "bad reply"
+    CODE_MISMATCH = "response code mismatch"
+    BODY_MISMATCH = "response body mismatch"
+    REPLY_MISMATCH = "reply mismatch"
+    ANSWER_MISMATCH = "answer mismatch"
+    PACKETS_LOST = "packets lost"
+    COMMAND_FAILED = "command failed"
     NAME_UNKNOWN = "name unknown"
     CHECK_ERROR = "error in the check itself"
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What one check found. `rtt` in seconds, where the kind of check has a round trip; `evidence` is made
-    safe."""
+    """What one check found. `rtt` in seconds, where the kind of check has a round trip; `evidence` and `warning`
+    are made safe.
+
+    `warning` is what does not make the address down yet, and will. `certificate_expires` (Unix seconds) is the
+    end of the server's certificate, where one was verified.
+    """
 
     up: bool
     reason: Reason
     evidence: str = ""
     rtt: float | None = None
+    warning: str = ""
+    certificate_expires: float | None = None
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "evidence", one_line(self.evidence))
+        msgspec.structs.force_setattr(self, "warning", one_line(self.warning))
 
 
 def one_line(text: str, length: int = EVIDENCE_LENGTH) -> str:

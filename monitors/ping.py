@@ -1,9 +1,9 @@
-"""TRIO: echo requests over one shared ICMP socket per address family (Linux).
+"""TRIO: echo requests over one shared ICMP socket per address family and source (Linux).
 
-Theory of operation. Each family has one socket, opened at its first ping, and one task that waits until the
-socket is readable and then drains it. A ping puts itself into the table of the awaited, sends, and waits for
-its event. Waiting is not bounded here: who pings sets the timeout around it, and a cancelled ping leaves
-nothing behind.
+Theory of operation. Each family, and each source address that is asked for, has one socket, opened at its
+first ping, and one task that waits until the socket is readable and then drains it. A ping puts itself into
+the table of the awaited, sends, and waits for its event. Waiting is not bounded here: who pings sets the
+timeout around it, and a cancelled ping leaves nothing behind.
 
 The rule that everything here serves: **a reply that we lost must not look like a dead host.** So the kernel
 filters what we do not want, the receive buffer is large, sending is paced, and whoever is still waiting while
@@ -26,7 +26,7 @@ import icmplib  # type: ignore[import-untyped]  # the package has no types
 import msgspec
 import trio
 
-from monitors.address import family_of
+from monitors.address import family_of, source_towards
 from monitors.icmp_message import (
     ECHO_REPLY,
     UNREACHABLE,
@@ -49,6 +49,11 @@ RESEND_PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds after which a waiting ping looks whether the kernel has dropped packets of ours meanwhile."""
 
 BUFFER_BYTES = 4 << 20
+
+PAYLOAD_BYTES = 56
+"""As many as ping sends."""
+
+NONCE_BYTES = 16
 
 
 class PingNotPermitted(Exception):
@@ -94,25 +99,26 @@ class Pinger:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._channels: dict[socket.AddressFamily, _Channel] = {}
+        self._channels: dict[tuple[socket.AddressFamily, str | None], _Channel] = {}
 
-    async def ping(self, address: str) -> Result:
-        """One echo: up with its round trip, or down as soon as an ICMP error says why.
+    async def ping(self, address: str, source: str | None = None, size: int = PAYLOAD_BYTES) -> Result:
+        """One echo of `size` bytes, 16 to 1472, from `source`, if that is of the family of `address`: up with its
+        round trip, or down as soon as an ICMP error says why.
 
         Waits without end for a host that is silent: set a timeout around it. ValueError if `address` is no IP
         literal, OSError if this machine cannot send to it.
         """
-        family = family_of(address)
-        channel = self._channels.get(family)
+        family, source = family_of(address), source_towards(address, source)
+        channel = self._channels.get((family, source))
         if channel is None:
             try:
-                channel = self._channels[family] = _Channel(family)
+                channel = self._channels[family, source] = _Channel(family, source)
             except PingNotPermitted as error:
                 await trio.lowlevel.checkpoint()
                 return Result(False, Reason.NOT_PERMITTED, str(error))
             self._nursery.start_soon(channel.receive)
         # The kernel writes addresses in this form, and replies are matched by it.
-        return await channel.ping(socket.inet_ntop(family, socket.inet_pton(family, address)))
+        return await channel.ping(socket.inet_ntop(family, socket.inet_pton(family, address)), size)
 
     def statistics(self) -> PingStatistics:
         """Counters since the start."""
@@ -147,20 +153,20 @@ class _Request:
 
 
 class _Channel:
-    """The socket of one family and the requests that wait on it."""
+    """The socket of one family and source, and the requests that wait on it."""
 
-    def __init__(self, family: socket.AddressFamily) -> None:
+    def __init__(self, family: socket.AddressFamily, source: str | None) -> None:
         self.family = family
-        self.socket = _open_socket(family)
+        self.socket = _open_socket(family, source)
         self.awaited: dict[tuple[str, int], _Request] = {}
         self.resent = 0
         self._identifier = secrets.randbelow(1 << 16)
         self._sequence = secrets.randbelow(1 << 16)
         self._in_flight = trio.CapacityLimiter(IN_FLIGHT)
 
-    async def ping(self, address: str) -> Result:
+    async def ping(self, address: str, size: int) -> Result:
         sequence = self._unused_sequence(address)
-        payload = b"waypost health check" + secrets.token_bytes(16)
+        payload = secrets.token_bytes(NONCE_BYTES) + b"waypost health check".ljust(size, b".")[: size - NONCE_BYTES]
         request = _Request(icmplib.ICMPRequest(address, self._identifier, sequence, payload))
         self.awaited[address, sequence] = request
         try:
@@ -254,13 +260,15 @@ class _Channel:
                 return self._sequence
 
 
-def _open_socket(family: socket.AddressFamily) -> icmplib.ICMPv4Socket | icmplib.ICMPv6Socket:
+def _open_socket(
+    family: socket.AddressFamily, source: str | None = None
+) -> icmplib.ICMPv4Socket | icmplib.ICMPv6Socket:
     """Unprivileged where the kernel allows it, else raw. PingNotPermitted if neither; OSError if there is no
-    such family."""
+    such family, or `source` is not of this machine."""
     kind = icmplib.ICMPv4Socket if family == socket.AF_INET else icmplib.ICMPv6Socket
     for privileged in (False, True):
         try:
-            opened = kind(privileged=privileged)
+            opened = kind(address=source, privileged=privileged)
         except icmplib.SocketPermissionError:
             continue
         except icmplib.ICMPSocketError as error:

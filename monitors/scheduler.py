@@ -175,7 +175,7 @@ class Scheduler:
             with trio.move_on_after(target.monitor.timeout):
                 return await self._probe(target)
         except Exception as error:
-            return explain(error)
+            return explain(error, waiting_for.get())
         step, nothing = waiting_for.get(), f"nothing within {target.monitor.timeout:g} s"
         return Result(False, Reason.TIMEOUT, f"{step}: {nothing}" if step else nothing)
 

@@ -1,16 +1,18 @@
-"""TRIO: what probes share: the pinger and the mail thread, each opened when a kind of check first asks for
-it."""
+"""TRIO: what probes share: the pinger, the mail thread and the TLS contexts, each made when a kind of check first
+asks for it."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 from monitors.mailthread import MailThread
 from monitors.ping import Pinger, open_pinger
+from monitors.tls import make_context
 
 waiting_for: ContextVar[str] = ContextVar("waiting_for", default="")
-"""What a probe is waiting for ("greeting"): a probe of several steps sets it, and the evidence of a timeout
-tells it."""
+"""What a probe is waiting for ("greeting"): a probe of several steps sets it, and the evidence of a timeout or
+an exception tells it."""
 
 
 class Tools:
@@ -19,6 +21,13 @@ class Tools:
     def __init__(self, pinger: Pinger) -> None:
         self.pinger = pinger
         self._mail: MailThread | None = None
+        self._tls: dict[bool, ssl.SSLContext] = {}
+
+    def tls_context(self, allow_insecure: bool) -> ssl.SSLContext:
+        """The one context of all checks, or that of those that verify nothing."""
+        if allow_insecure not in self._tls:
+            self._tls[allow_insecure] = make_context(allow_insecure)
+        return self._tls[allow_insecure]
 
     @property
     def mail(self) -> MailThread:

@@ -2,12 +2,14 @@
 
 The Structs are the rules; nothing here knows which ones they are. What types cannot say, their Meta does:
     extra={"parse": f}       written as text that f turns into a value; f raises ValueError
+    extra={"parse_pair": f}  a table of texts; f(name, text) turns each into a pair; f raises ValueError
     extra={"read": f}        f(value, key, document) reads the value whatever it is, and notes problems itself
     description="..."        what is allowed, in words
 A value that cannot be read becomes BAD, and so does every table around it; the rest of the file is read all
 the same.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +43,9 @@ DURATIONS = frozenset({"burst_window", "interval", "timeout", "ttl"})
 _PATTERNS = {
     r"^[ -~]{0,255}\Z": "at most 255 printable ASCII characters",
     r"^[A-Za-z0-9_-]+\Z": "a name of letters, digits, _ and -",
-    r"^[A-Za-z0-9][A-Za-z0-9.-]*\Z": "a host name",
+    r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\Z": "a host name",
+    r"^/[!-\"$-~]*\Z": 'a path that begins with "/", of printable ASCII characters without spaces and "#"',
+    r"^[!-;=?-~]*\Z": "a mail address, without < and >",
 }
 
 StructKind = TypeVar("StructKind", bound=msgspec.Struct)
@@ -71,6 +75,7 @@ class Document:
 
 
 Parser = Callable[[str], object]
+PairParser = Callable[[str, str], object]
 Reader = Callable[[object, Key, Document], object]
 
 
@@ -121,6 +126,8 @@ def _read(node: Type, value: object, key: Key, document: Document) -> object:
             return cast(Reader, reader)(value, key, document)
         case Metadata(extra={"parse": parse}):
             return _parse(cast(Parser, parse), expected(node), value, key, document)
+        case Metadata(extra={"parse_pair": parse}):
+            return _parse_pairs(cast(PairParser, parse), expected(node), value, key, document)
         case Metadata(type=inner):
             return _read(inner, value, key, document)
         case UnionType(types=types):
@@ -206,6 +213,17 @@ def _parse(parse: Parser, words: str, value: object, key: Key, document: Documen
     except ValueError as error:
         document.note(key, str(error))
         return BAD
+
+
+def _parse_pairs(parse: PairParser, words: str, value: object, key: Key, document: Document) -> object:
+    """A table of texts as a tuple of pairs, in the order of the file."""
+    if not isinstance(value, dict):
+        document.note(key, f"expected {words}")
+        return BAD
+    pairs = [
+        _parse(functools.partial(parse, name), "text", item, (*key, name), document) for name, item in value.items()
+    ]
+    return BAD if any(pair is BAD for pair in pairs) else tuple(pairs)
 
 
 def _read_plain(node: Type, value: object, key: Key, document: Document) -> object:

@@ -224,7 +224,7 @@ def check_duplicates(document: Document) -> Problems:
 
 
 def check_monitors(document: Document) -> Problems:
-    """A timeout fits into its interval, and some pool uses the monitor."""
+    """A timeout fits into its interval, the fields of a kind go together, and some pool uses the monitor."""
     used = {pool.monitor for _, pool in document.all(Pool)} - {None}
     all_known = _all_read(document, "pool", Pool) and used <= _names(document, "monitor")
     for key, monitor in document.all(Monitor):
@@ -233,6 +233,7 @@ def check_monitors(document: Document) -> Problems:
                 (*key, "timeout"),
                 f"{monitor.timeout:g} s do not fit into an interval of {monitor.interval:g} s",
             )
+        yield from (((*key, field), message) for field, message in monitor.problems())
         if all_known and monitor.name not in used:
             yield (*key, "name"), "no pool uses this monitor"
 

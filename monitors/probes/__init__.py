@@ -8,14 +8,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from monitors.monitor import Result, Target
-from monitors.probes import icmp, smtp, tcp, udp_icmp
+from monitors.probes import dns, http, https, icmp, smtp, tcp, udp_icmp
+from monitors.probes import exec as command
+from monitors.probes.dns import DnsMonitor
+from monitors.probes.exec import ExecMonitor
+from monitors.probes.http import HttpMonitor
+from monitors.probes.https import HttpsMonitor
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.smtp import SmtpMonitor
 from monitors.probes.tcp import TcpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.tools import Tools
 
-AnyMonitor = IcmpMonitor | SmtpMonitor | TcpMonitor | UdpIcmpMonitor
+AnyMonitor = (
+    DnsMonitor | ExecMonitor | HttpMonitor | HttpsMonitor | IcmpMonitor | SmtpMonitor | TcpMonitor | UdpIcmpMonitor
+)
 
 
 class Kind(NamedTuple):
@@ -27,6 +34,10 @@ class Kind(NamedTuple):
 
 
 PROBES = {
+    "dns": Kind(DnsMonitor, dns.probe),
+    "exec": Kind(ExecMonitor, command.probe),
+    "http": Kind(HttpMonitor, http.probe),
+    "https": Kind(HttpsMonitor, https.probe),
     "icmp": Kind(IcmpMonitor, icmp.probe),
     "smtp": Kind(SmtpMonitor, smtp.probe),
     "tcp": Kind(TcpMonitor, tcp.probe),

@@ -1,13 +1,64 @@
-"""icmp: one echo request, up when its reply arrives within the timeout (RFC 792, RFC 4443)."""
+"""icmp: echo requests, up when enough of the replies arrive within the timeout (RFC 792, RFC 4443).
 
-from monitors.monitor import Monitor, Result
+With more than one request, each is sent a little after the one before, and none waits for the replies of
+others. The check ends as soon as the replies suffice, or can no longer suffice because ICMP errors came instead;
+what is then still missing at nine tenths of the timeout is lost. No reply at all is a timeout.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import trio
+from msgspec import Meta
+
+from monitors.monitor import Monitor, Reason, Result
 from monitors.tools import Tools
+
+LONGEST_GAP = 0.2
+"""Seconds between two requests, or less, so that all are sent in the first half of the timeout."""
+
+SHARE_OF_TIMEOUT = 0.9
 
 
 class IcmpMonitor(Monitor, frozen=True, kw_only=True, tag="icmp"):
-    """Nothing to choose beyond what every monitor has."""
+    """`count` requests, of which `max_loss` may go without a reply; `size` is that of their data in bytes."""
+
+    count: Annotated[int, Meta(ge=1, le=20)] = 1
+    max_loss: Annotated[int, Meta(ge=0, le=19)] = 0
+    size: Annotated[int, Meta(ge=16, le=1472)] = 56
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if self.max_loss >= self.count:
+            yield "max_loss", f"must be less than count, {self.count}: else the address would be up without a reply"
 
 
-async def probe(address: str, _monitor: IcmpMonitor, tools: Tools) -> Result:
-    """`rtt` is that of the echo."""
-    return await tools.pinger.ping(address)
+async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
+    """`rtt` is that of the echo, or the mean of several."""
+    if monitor.count == 1:
+        return await tools.pinger.ping(address, monitor.source, monitor.size)
+    needed = monitor.count - monitor.max_loss
+    gap = min(LONGEST_GAP, monitor.timeout / 2 / monitor.count)
+    round_trips: list[float] = []
+    failures: list[Result] = []
+
+    async def ping(delay: float) -> None:
+        await trio.sleep(delay)
+        result = await tools.pinger.ping(address, monitor.source, monitor.size)
+        if result.rtt is not None:
+            round_trips.append(result.rtt)
+        else:
+            failures.append(result)
+        if len(round_trips) >= needed or len(failures) > monitor.max_loss:
+            pings.cancel_scope.cancel()
+
+    async with trio.open_nursery() as pings:
+        pings.cancel_scope.deadline = trio.current_time() + SHARE_OF_TIMEOUT * monitor.timeout
+        for number in range(monitor.count):
+            pings.start_soon(ping, number * gap)
+    replied = f"{len(round_trips)} of {monitor.count} replies"
+    rtt = sum(round_trips) / len(round_trips) if round_trips else None
+    if len(round_trips) >= needed:
+        return Result(True, Reason.OK, replied, rtt)
+    if len(failures) > monitor.max_loss:
+        return Result(False, failures[-1].reason, f"{replied}; {failures[-1].evidence}", rtt)
+    return Result(False, Reason.PACKETS_LOST if round_trips else Reason.TIMEOUT, replied, rtt)

@@ -2,8 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import dns.rcode
+import dns.rdatatype
 import msgspec
 import pytest
 from msgspec.inspect import Field, StructType, type_info
@@ -30,6 +34,14 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[load_balancer.random_steering]`": RandomSteering,
     **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
 }
+
+WRITTEN: dict[str, Callable[[Any], object]] = {
+    "expected_codes": lambda ranges: ",".join(str(low) for low, _ in ranges),
+    "expected_rcode": lambda number: dns.rcode.to_text(number),
+    "query_type": lambda number: dns.rdatatype.to_text(number),
+    "types": lambda numbers: [RECORDS_BY_TYPE[number].name for number in numbers],
+}
+"""How a default is written that is kept as something better than text."""
 
 Row = tuple[str, str]
 """Default and what is allowed."""
@@ -74,8 +86,8 @@ def default_of(field: Field) -> str:
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     if value is None or (value == () and field.encode_name != "nameservers"):
         return "none"
-    if field.encode_name == "types":
-        value = [RECORDS_BY_TYPE[number].name for number in value]
+    if field.encode_name in WRITTEN:
+        value = WRITTEN[field.encode_name](value)
     if isinstance(value, msgspec.Struct):
         value = {}
     if isinstance(value, float) and value.is_integer():

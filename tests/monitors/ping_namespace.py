@@ -1,8 +1,9 @@
 """Run as a program: pings in a network of its own, where echo can be silenced and errors can be forged.
 
-    python -m tests.monitors.ping_namespace unprivileged|raw
+    python -m tests.monitors.ping_namespace unprivileged|raw|lossy
 
-Prints one JSON object per address, or exits with 77 if it may not make such a network.
+Prints one JSON object per address, or per check where replies get lost, or exits with 77 if it may not make such a
+network.
 """
 
 import ctypes
@@ -19,6 +20,9 @@ import trio.testing
 
 from monitors.monitor import Result
 from monitors.ping import Pinger, open_pinger
+from monitors.probes import icmp
+from monitors.probes.icmp import IcmpMonitor
+from monitors.tools import open_tools
 
 SYSCTL = Path("/proc/sys/net")
 CLONE_NEWNET = 0x40000000
@@ -42,7 +46,7 @@ def silence(family: socket.AddressFamily, silent: bool) -> None:
 
 def forge_host_unreachable(pinger: Pinger, family: socket.AddressFamily, address: str) -> None:
     """Send ourselves the error that a router would send about the one request that waits."""
-    channel = pinger._channels[family]
+    channel = pinger._channels[family, None]
     (request,) = channel.awaited.values()
     # In the unprivileged kind the kernel has put its own identifier into the request.
     echo = channel.socket._create_packet(request.packet.id, request.packet.sequence, request.packet.payload)
@@ -79,7 +83,7 @@ async def main(kind: str) -> None:
             silence(family, False)
             again = await pinger.ping(address)
             seen = {
-                "privileged": pinger._channels[family].socket.is_privileged,
+                "privileged": pinger._channels[family, None].socket.is_privileged,
                 "alive": alive.up,
                 "silent": patience.cancelled_caught,
                 "forged": [forged[0].up, forged[0].reason],
@@ -89,5 +93,29 @@ async def main(kind: str) -> None:
         os.write(1, json.dumps(seen).encode() + b"\n")
 
 
+async def lose() -> None:
+    """Three checks per family: silence begins after the first reply, twice, and is there from the beginning."""
+    enter_network("raw")
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        for max_loss, answered in ((0, 1), (2, 1), (0, 0)):
+            monitor = IcmpMonitor(name="m", timeout=0.6, retries=0, count=3, max_loss=max_loss)
+            silence(family, answered == 0)
+            async with open_tools() as tools, trio.open_nursery() as nursery:
+                nursery.start_soon(silence_soon, tools.pinger, family)
+                result = await icmp.probe(address, monitor, tools)
+                nursery.cancel_scope.cancel()
+            silence(family, False)
+            seen = {"up": result.up, "reason": result.reason, "evidence": result.evidence}
+            os.write(1, json.dumps(seen).encode() + b"\n")
+
+
+async def silence_soon(pinger: Pinger, family: socket.AddressFamily) -> None:
+    """Silence echo once the first request has left: its reply is then on its way, or here."""
+    key = family, None
+    while key not in pinger._channels or not any(r.sent for r in pinger._channels[key].awaited.values()):
+        await trio.lowlevel.checkpoint()
+    silence(family, True)
+
+
 if __name__ == "__main__":
-    trio.run(main, sys.argv[1])
+    trio.run(lose) if sys.argv[1] == "lossy" else trio.run(main, sys.argv[1])

@@ -6,6 +6,14 @@ from hypothesis import strategies as st
 from monitors.monitor import EVIDENCE_LENGTH, Monitor, Reason, Result, one_line
 from monitors.probes import PROBES, AnyMonitor
 
+NEEDED: dict[str, dict[str, object]] = {
+    "dns": {"query_name": b"\0"},
+    "exec": {"command": ["true"]},
+    "tcp": {"port": 25},
+    "udp_icmp": {"port": 53},
+}
+"""What has no default."""
+
 
 def decode(**fields: object) -> Monitor:
     monitor: Monitor = msgspec.convert({"name": "m", **fields}, AnyMonitor)
@@ -20,7 +28,8 @@ def test_defaults_are_those_of_the_best_known_product() -> None:
 
 @pytest.mark.parametrize("kind", sorted(PROBES))
 def test_every_kind_decodes_to_its_own_monitor(kind: str) -> None:
-    assert type(decode(type=kind, **({} if kind == "icmp" else {"port": 25}))) is PROBES[kind].monitor
+    fields = NEEDED.get(kind, {})
+    assert type(decode(type=kind, **fields)) is PROBES[kind].monitor
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,7 @@ def test_what_is_out_of_range_is_refused(fields: dict[str, object], message: str
 )
 def test_evidence_is_made_safe(text: str, shown: str) -> None:
     assert Result(False, Reason.BAD_REPLY, text).evidence == shown
+    assert Result(True, Reason.OK, warning=text).warning == shown
 
 
 @given(st.text(), st.integers(1, 300))

@@ -70,7 +70,7 @@ async def test_a_reply_that_the_kernel_dropped_is_asked_for_again() -> None:
         async with open_pinger() as pinger:
             assert (await pinger.ping("127.0.0.1")).up
             # Room for three small packets: the least that Linux allows.
-            pinger._channels[socket.AF_INET].socket.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            pinger._channels[socket.AF_INET, None].socket.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             async with trio.open_nursery() as nursery:
                 for number in range(6):
                     nursery.start_soon(ping, f"127.0.1.{number}")
@@ -84,7 +84,7 @@ async def test_without_drops_nothing_is_sent_twice(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ping_module, "RESEND_PAUSES", (0.001,) * 4)
     async with open_pinger() as pinger:
         await pinger.ping("127.0.0.1")
-        channel = pinger._channels[socket.AF_INET]
+        channel = pinger._channels[socket.AF_INET, None]
         # As if the kernel were silent: the replies are not read.
         monkeypatch.setattr(channel, "_receive_message", lambda: channel.socket.sock.recv(2048) and None)
         with trio.move_on_after(0.1):
@@ -96,7 +96,7 @@ async def test_without_drops_nothing_is_sent_twice(monkeypatch: pytest.MonkeyPat
 async def test_a_reply_to_somebody_else_is_not_believed(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_pinger() as pinger:
         await pinger.ping("127.0.0.1")
-        channel = pinger._channels[socket.AF_INET]
+        channel = pinger._channels[socket.AF_INET, None]
         believe = channel._receive_message
         forged = False
 

@@ -23,6 +23,12 @@ class Inner(msgspec.Struct):
     name: Annotated[str, Meta(max_length=3)]
 
 
+def pair(name: str, text: str) -> str:
+    if name == text:
+        raise ValueError("the same twice")
+    return f"{name}={text}"
+
+
 class Outer(msgspec.Struct):
     count: int = 0
     ratio: float = 0.0
@@ -30,6 +36,7 @@ class Outer(msgspec.Struct):
     word: Annotated[str, Meta(pattern="^a")] = "a"
     choice: Literal["x", "y"] = "x"
     doubled: Annotated[str, Meta(extra={"parse": lambda text: text * 2}, description="a word")] = ""
+    paired: Annotated[tuple[str, ...], Meta(extra={"parse_pair": pair}, description="a table of words")] = ()
     inner: Inner | None = None
     many: tuple[Inner, ...] = field(name="inner_list", default=())
     shapes: tuple[Circle | Square, ...] = ()
@@ -37,7 +44,7 @@ class Outer(msgspec.Struct):
     timeout: float = 1.0
 
 
-KEYS = "count, ratio, flag, word, choice, doubled, inner, inner_list, shapes, numbers, timeout"
+KEYS = "count, ratio, flag, word, choice, doubled, paired, inner, inner_list, shapes, numbers, timeout"
 
 
 def read(content: dict[str, object]) -> tuple[Outer | None, list[tuple[Key, str]]]:
@@ -53,6 +60,7 @@ def test_everything_good() -> None:
         "word": "ab",
         "choice": "y",
         "doubled": "ab",
+        "paired": {"b": "1", "a": "2"},
         "inner": {"name": "abc"},
         "inner_list": [{"name": "a"}, {"name": "b"}],
         "shapes": [{"shape": "square"}, {"shape": "circle", "radius": 1}],
@@ -68,6 +76,7 @@ def test_everything_good() -> None:
         word="ab",
         choice="y",
         doubled="abab",
+        paired=("b=1", "a=2"),
         inner=Inner("abc"),
         many=(Inner("a"), Inner("b")),
         shapes=(Square(), Circle(1.0)),
@@ -88,6 +97,9 @@ def test_everything_good() -> None:
         ({"word": "b"}, ("word",), "expected text matching ^a"),
         ({"choice": 1}, ("choice",), 'expected one of "x", "y"'),
         ({"doubled": 1}, ("doubled",), "expected a word"),
+        ({"paired": []}, ("paired",), "expected a table of words"),
+        ({"paired": {"a": "1", "b": 2}}, ("paired", "b"), "expected text"),
+        ({"paired": {"a": "a"}}, ("paired", "a"), "the same twice"),
         ({"inner": []}, ("inner",), "expected a table"),
         ({"inner": {"name": "abcd"}}, ("inner", "name"), "expected text"),
         ({"inner": {}}, ("inner", "name"), "missing; expected text"),

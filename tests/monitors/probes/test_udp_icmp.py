@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -29,8 +30,8 @@ def service() -> Iterator[socket.socket]:
         yield bound
 
 
-def monitor(port: int, timeout: float = 0.2) -> UdpIcmpMonitor:
-    return UdpIcmpMonitor(name="m", port=port, timeout=timeout, retries=0)
+def monitor(port: int, timeout: float = 0.2, /, **fields: object) -> UdpIcmpMonitor:
+    return msgspec.structs.replace(UdpIcmpMonitor(name="m", port=port, timeout=timeout, retries=0), **fields)
 
 
 @pytest.mark.usefixtures("needs_ping")
@@ -76,6 +77,40 @@ async def test_an_empty_reply_is_a_reply(service: socket.socket) -> None:
     assert (result.up, result.evidence) == (True, "the port replied")
 
 
+@pytest.mark.usefixtures("needs_ping")
+@pytest.mark.parametrize(
+    ("reply", "reason", "evidence"),
+    [
+        (b"pong 1", Reason.OK, "the port replied: pong 1"),
+        (b"\xffbusy", Reason.REPLY_MISMATCH, "the port replied: \\xffbusy"),
+        (b"", Reason.REPLY_MISMATCH, "the port replied:"),
+    ],
+)
+async def test_the_expected_reply(reply: bytes, reason: Reason, evidence: str, service: socket.socket) -> None:
+    heard: list[tuple[bytes, str]] = []
+
+    def answer() -> None:
+        data, client = service.recvfrom(10)
+        heard.append((data, client[0]))
+        service.sendto(reply, client)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, answer)
+        asked = monitor(service.getsockname()[1], 60, send=b"\xff\0ping", expect=b"pong", source="127.0.0.9")
+        with trio.fail_after(5):
+            result = await check(asked, "127.0.0.1")
+    assert (result.up, result.reason, result.evidence) == (reason is Reason.OK, reason, evidence)
+    assert heard == [(b"\xff\0ping", "127.0.0.9")]
+
+
+@pytest.mark.usefixtures("needs_ping")
+async def test_where_a_reply_is_expected_silence_is_a_timeout(service: socket.socket) -> None:
+    asked = monitor(service.getsockname()[1], 0.3, expect=b"pong")
+    result = await check(asked, "127.0.0.1")
+    assert (result.up, result.reason) == (False, Reason.TIMEOUT)
+    assert result.evidence == "reply to the datagram: nothing within 0.3 s"
+
+
 class FakeTools:
     """Tools of which the ping takes as long, and ends, as told."""
 
@@ -84,7 +119,7 @@ class FakeTools:
         self._seconds = seconds
         self._result = result
 
-    async def ping(self, _: str) -> Result:
+    async def ping(self, _: str, __: str | None) -> Result:
         await trio.sleep(self._seconds)
         return self._result
 
