@@ -28,6 +28,7 @@ from steering.wire import (
     EXTENDED_ERROR,
     FORMERR,
     HEADER_SIZE,
+    HTTPS,
     IN,
     NO_NAME,
     NODE,
@@ -43,6 +44,7 @@ from steering.wire import (
     REFERRAL,
     REFUSED,
     SOA,
+    SVCB,
     TCP_IDLE,
     TCP_KEEPALIVE,
     TCP_SIZE,
@@ -81,11 +83,11 @@ _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
 """RFC 8914 section 4.21."""
 _FIRST_META_TYPE: Final = 128
 _ADDRESS_TYPES: Final = (A, AAAA)
-_TYPES_WITH_TARGETS: Final = frozenset(
-    rrtype for rrtype, kind in RECORDS_BY_TYPE.items() if kind.target is not Record.target
-)
-"""Steerable types whose records name a host, the addresses of which belong in the additional section."""
-_TYPES_WITH_NAMES: Final = _TYPES_WITH_TARGETS | {NS, CNAME}
+_TARGETS: Final = {
+    rrtype: kind.target for rrtype, kind in RECORDS_BY_TYPE.items() if kind.target is not Record.target
+} | {SVCB: RECORDS_BY_TYPE[HTTPS].target}
+"""Types whose records name a host, the addresses of which belong in the additional section: RDATA to the name."""
+_TYPES_WITH_NAMES: Final = _TARGETS.keys() | {NS, CNAME}
 
 
 def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World) -> bytes | None:
@@ -283,9 +285,11 @@ class Composition:
         self._counts = [0, 0, 0]
         self._start = self._position = HEADER_SIZE + len(name) + 4
         self._offsets: dict[bytes, int] = {}
-        self._targets: list[bytes] = []
+        self._targets: dict[bytes, tuple[int, ...]] = {}
+        """Names in the answer, and the types of theirs that belong in the additional section."""
         self._ends: list[tuple[int, int]] = []
-        self._redirected: set[bytes] = set()
+        self._redirected: dict[bytes, int] = {}
+        """Owners of the DNAME records in the answer, and the length of the last name that each redirected."""
         offset = HEADER_SIZE
         while name[0]:
             self._offsets[name] = offset
@@ -310,13 +314,14 @@ class Composition:
             target: bytes | None = None
             if found.kind == CUT and not (rrtype == DS and found.depth == depth_below(owner, zone.apex)):
                 cut = ancestor(owner, depth_below(owner, zone.apex) - found.depth)
-                if cut in self._redirected:
-                    break  # a DNAME that leads below itself would go on for ever
                 if found.value[1] & CUT_IS_DNAME:
-                    self._redirected.add(cut)
+                    if len(owner) >= self._redirected.get(cut, 256):
+                        break  # the DNAME leads below itself, and would go on for ever
                     target = self._add_dname(owner, cut, found.value)
                     if target is None:
                         rcode = YXDOMAIN
+                    elif rrtype == CNAME:
+                        break
                 else:
                     authoritative = len(seen) > 1
                     self._refer(zone, cut, found.value)
@@ -372,12 +377,7 @@ class Composition:
         if steering is None:
             return find_rrset(value, rrtype)
         plan = steering.plans[self._location.find_class(steering)]
-        if (
-            alone
-            and self.memorable
-            and rrtype not in _TYPES_WITH_TARGETS
-            and all(plan.rrsets for plan in steering.plans)
-        ):
+        if alone and self.memorable and rrtype not in _TARGETS and all(plan.rrsets for plan in steering.plans):
             self.steering = steering
         else:
             self.memorable = False
@@ -393,9 +393,8 @@ class Composition:
         rrset = find_rrset(value, NS)
         assert rrset is not None, "a delegation has NS records"
         self._add(1, cut, rrset)
-        targets = [target for target in dict.fromkeys(self._targets) if is_below(target, zone.apex)]
-        del targets[ADDITIONAL_LIMIT:]
-        self._targets = []
+        targets = [target for target in self._targets if is_below(target, zone.apex)][:ADDITIONAL_LIMIT]
+        self._targets = {}
         for target in targets:
             if is_below(target, cut):
                 self._add_glue(zone, target)
@@ -419,7 +418,9 @@ class Composition:
         self.memorable = False
         rrset = find_rrset(value, DNAME)
         assert rrset is not None, "the node of a DNAME has it"
-        self._add(0, cut, rrset)
+        if cut not in self._redirected:
+            self._add(0, cut, rrset)
+        self._redirected[cut] = len(owner)
         record = rrset[2]
         target = owner[: len(owner) - len(cut)] + record[12:]
         if len(target) > 255:
@@ -436,7 +437,7 @@ class Composition:
         """Addresses of the hosts that the answer names, as far as they are ours: of the client's plan where steered."""
         if not self._ends:
             self._mark_end()
-        for target in list(dict.fromkeys(self._targets))[:ADDITIONAL_LIMIT]:
+        for target, types in list(self._targets.items())[:ADDITIONAL_LIMIT]:
             zone = self._zones.find_zone(target)
             if zone is None:
                 continue
@@ -444,7 +445,7 @@ class Composition:
             if found.kind not in (EXACT, WILDCARD):
                 continue
             node_owner = find_node_owner(found, target, zone)
-            for rrtype in _ADDRESS_TYPES:
+            for rrtype in types:
                 rrset = self._find_rrset(node_owner, found.value, rrtype)
                 if rrset is not None:
                     self._add(2, target, rrset)
@@ -476,19 +477,21 @@ class Composition:
         self._counts[section] += count
 
     def _note_target(self, owner: bytes, rrtype: int, rdata: bytes) -> None:
-        """Remember the name in the record that was appended last: to point to it, and to add its addresses."""
+        """Remember the name in the record that was appended last: to point to it, and to add its records."""
         if rrtype in (CNAME, NS):
             target: bytes | None = rdata.lower()
         else:
-            target = RECORDS_BY_TYPE[rrtype].target(rdata)
-        if target is None:
+            target = _TARGETS[rrtype](rdata)
+            if target == b"\0":
+                target = owner
+        if target is None or target == b"\0":
             return
-        if target == b"\0":
-            target = owner
-        elif rdata[-len(target) :].lower() == target and self._position - len(target) < POINTER_LIMIT:
+        if rdata[-len(target) :].lower() == target and self._position - len(target) < POINTER_LIMIT:
             self._offsets.setdefault(target, self._position - len(target))
-        if rrtype != CNAME:
-            self._targets.append(target)
+        if rrtype in (SVCB, HTTPS) and rdata[:2] == b"\0\0":  # AliasMode: RFC 9460 section 4.1
+            self._targets[target] = (rrtype, *_ADDRESS_TYPES)
+        elif rrtype != CNAME:
+            self._targets.setdefault(target, _ADDRESS_TYPES)
 
     def _mark_end(self) -> None:
         """The message may end here: what has been added must reach the client, or is worth sending without the rest."""

@@ -25,6 +25,7 @@ SRV: Final = 33
 DNAME: Final = 39
 OPT: Final = 41
 DS: Final = 43
+SVCB: Final = 64
 HTTPS: Final = 65
 TSIG: Final = 250
 ANY: Final = 255
