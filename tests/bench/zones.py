@@ -44,6 +44,8 @@ RESTARTS = 3
 PACE = 0.002
 """Seconds between two questions whose latency is measured."""
 MEBIBYTE = 1 << 20
+LIMIT = '[server.rate_limit]\nexempt = ["127.0.0.0/8"]\n'
+"""All questions come from there."""
 KILLED_NAMES = 3000
 PATIENCE = 600.0
 """Seconds after which a load is given up."""
@@ -110,7 +112,7 @@ def configure(folder: Path, names: int) -> Waypost:
     """A waypost with one zone of so many names."""
     folder.mkdir()
     write_zone(folder / "example.com.zone", names)
-    return Waypost(folder, '[[zone]]\nname = "example.com"\nfile = "example.com.zone"')
+    return Waypost(folder, LIMIT + '[[zone]]\nname = "example.com"\nfile = "example.com.zone"')
 
 
 def ask(client: socket.socket, packet: bytes) -> bytes:
@@ -280,7 +282,7 @@ def measure_responses(printer: Printer, waypost: Waypost, names: list[str]) -> N
             if forget:
                 world = world.with_zones_changed()
             for packet in packets[start : start + BURST]:
-                respond(packet, "127.0.0.1", False, dice.random, world)
+                respond(packet, "127.0.0.1", False, 0.0, dice.random, world)
             reader.end()
         printer.add(title, (time.process_time() - spent) / len(packets) * 1e6, "µs each")
     store.close()
@@ -348,7 +350,7 @@ def measure_small_zones(printer: Printer, folder: Path, zones: int) -> None:
     for number in range(zones):
         (folder / "zones" / f"{number}.zone").write_text(f"{HEAD}www A 192.0.2.1\n@ MX 10 mail\nmail A 192.0.2.3\n")
         text.append(f'[[zone]]\nname = "zone{number}.example"\nfile = "zones/{number}.zone"\n')
-    waypost = Waypost(folder, "".join(text))
+    waypost = Waypost(folder, LIMIT + "".join(text))
     printer.add_section(f"{zones:,} zones of 8 records")
     name = f"www.zone{zones // 2}.example"
     try:

@@ -179,16 +179,7 @@ class TestStart:
         assert "/proc/waypost" in unstarted.log()
         assert "Traceback" not in unstarted.log()
 
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "zones",
-            pytest.param(
-                "maps",
-                marks=pytest.mark.xfail(strict=True, reason="OSError of compile_maps ends the child with a traceback"),
-            ),
-        ],
-    )
+    @pytest.mark.parametrize("name", ["zones", "maps"])
     def test_a_part_of_the_state_that_is_a_file(self, site: socket.socket, tmp_path: Path, name: str) -> None:
         (tmp_path / "own.csv").write_text("network,country\n127.0.0.0/8,FR\n")
         waypost = Waypost(tmp_path, web_settings(port_of(site), balancers=NETWORKS))
