@@ -26,7 +26,6 @@ from steering.wire import (
     DS,
     ERROR,
     EXTENDED_ERROR,
-    FORMERR,
     HEADER_SIZE,
     HTTPS,
     IN,
@@ -157,13 +156,11 @@ def _answer_options_untrusted(
             verdict = world.cookies.judge_untrusted(asked[COOKIE], client, now)
             options += render_option(COOKIE, verdict.option)
             genuine = verdict.trust is Trust.GOOD
-        if TCP_KEEPALIVE in asked and over_tcp:
-            if asked[TCP_KEEPALIVE]:
-                raise BadPacket(FORMERR, "a client has no TCP keepalive time to give (RFC 7828 section 3.2.1)")
-            options += render_option(TCP_KEEPALIVE, (TCP_IDLE * 10).to_bytes(2, "big"))
     except BadPacket as bad:
         bad.question, bad.edns = query.question, True
         raise
+    if TCP_KEEPALIVE in asked and over_tcp:
+        options += render_option(TCP_KEEPALIVE, (TCP_IDLE * 10).to_bytes(2, "big"))
     if NSID in asked and world.identity.name:
         options += render_option(NSID, world.identity.name)
     return options, genuine
@@ -350,8 +347,6 @@ class Composition:
         if found.kind == CUT:
             cut = ancestor(self._name, depth_below(self._name, zone.apex) - found.depth)
             return (NODE if found.value[1] & CUT_IS_DNAME else REFERRAL) + cut
-        if found.kind == MISSING:
-            return NO_NAME + zone.apex
         return NODE + find_node_owner(found, self._name, zone)
 
     def _answer_node(self, zone: Zone, owner: bytes, node_owner: bytes, value: bytes, rrtype: int) -> bytes | None:
@@ -393,16 +388,15 @@ class Composition:
         rrset = find_rrset(value, NS)
         assert rrset is not None, "a delegation has NS records"
         self._add(1, cut, rrset)
-        targets = [target for target in self._targets if is_below(target, zone.apex)][:ADDITIONAL_LIMIT]
+        targets = [target for target in self._targets if is_below(target, zone.apex)]
         self._targets = {}
         for target in targets:
             if is_below(target, cut):
                 self._add_glue(zone, target)
         self._mark_end()
-        for target in targets:
-            if not is_below(target, cut):
-                self._add_glue(zone, target)
-                self._mark_end()
+        for target in [target for target in targets if not is_below(target, cut)][:ADDITIONAL_LIMIT]:
+            self._add_glue(zone, target)
+            self._mark_end()
         self.memorable = False
 
     def _add_glue(self, zone: Zone, name: bytes) -> None:

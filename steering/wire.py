@@ -287,6 +287,8 @@ def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | No
             owner = position
             position = skip_name_untrusted(packet, position)
             rrtype, _, _, length = _unpack_record(packet, position)
+            if position + _RECORD_FIXED + length > len(packet):
+                raise BadPacket(FORMERR, "a record ends early")
             if rrtype == OPT:
                 if edns is not None or packet[owner]:
                     raise BadPacket(FORMERR, "two OPT records, or one with an owner")
