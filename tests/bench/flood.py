@@ -97,7 +97,9 @@ def main() -> None:
         port = probe.getsockname()[1]
     with (
         tempfile.TemporaryDirectory(prefix="waypost-bench-") as directory,
-        running("waypost", configure_waypost(Path(directory), port, limit=""), port) as pid,
+        running(
+            "waypost", configure_waypost(Path(directory), port, limit="[server.rate_limit]\nexempt = []\n"), port
+        ) as pid,
     ):
         for flooded, with_cookie in itertools.product((False, True), (True, False)):
             sent = multiprocessing.Value("q", 0)

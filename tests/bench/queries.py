@@ -68,10 +68,8 @@ def make_questions() -> dict[str, list[bytes]]:
     }
 
 
-def configure_waypost(
-    directory: Path, port: int, limit: str = '[server.rate_limit]\nexempt = ["127.0.0.0/8"]\n'
-) -> list[str]:
-    """`limit` is a table of the configuration; here nobody is limited, as with the others."""
+def configure_waypost(directory: Path, port: int, limit: str = "") -> list[str]:
+    """`limit` is a table of the configuration; loopback is not limited by default."""
     (directory / "example.com.zone").write_text(make_zone())
     rules = ", ".join(f'"{network}" = ["{site}"]' for network, site in NETWORKS)
     pools = "".join(

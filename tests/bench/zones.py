@@ -44,7 +44,6 @@ RESTARTS = 3
 PACE = 0.002
 """Seconds between two questions whose latency is measured."""
 MEBIBYTE = 1 << 20
-LIMIT = '[server.rate_limit]\nexempt = ["127.0.0.0/8"]\n'
 """All questions come from there."""
 KILLED_NAMES = 3000
 PATIENCE = 600.0
@@ -112,7 +111,7 @@ def configure(folder: Path, names: int) -> Waypost:
     """A waypost with one zone of so many names."""
     folder.mkdir()
     write_zone(folder / "example.com.zone", names)
-    return Waypost(folder, LIMIT + '[[zone]]\nname = "example.com"\nfile = "example.com.zone"')
+    return Waypost(folder, '[[zone]]\nname = "example.com"\nfile = "example.com.zone"')
 
 
 def ask(client: socket.socket, packet: bytes) -> bytes:
@@ -350,7 +349,7 @@ def measure_small_zones(printer: Printer, folder: Path, zones: int) -> None:
     for number in range(zones):
         (folder / "zones" / f"{number}.zone").write_text(f"{HEAD}www A 192.0.2.1\n@ MX 10 mail\nmail A 192.0.2.3\n")
         text.append(f'[[zone]]\nname = "zone{number}.example"\nfile = "zones/{number}.zone"\n')
-    waypost = Waypost(folder, LIMIT + "".join(text))
+    waypost = Waypost(folder, "".join(text))
     printer.add_section(f"{zones:,} zones of 8 records")
     name = f"www.zone{zones // 2}.example"
     try:

@@ -590,7 +590,7 @@ class TestLimits:
         self, site: socket.socket, tmp_path: Path
     ) -> None:
         waypost = Waypost(tmp_path, web_settings(port_of(site)))
-        limit = "[server.rate_limit]\nresponses_per_second = 1\nburst_window = 1\nslip = 2\n"
+        limit = "[server.rate_limit]\nresponses_per_second = 1\nburst_window = 1\nslip = 2\nexempt = []\n"
         waypost.configure(limit + web_settings(port_of(site)))
         cookie = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, bytes(8))
         try:
