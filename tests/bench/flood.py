@@ -25,6 +25,8 @@ from tests.bench.queries import ADDRESS, configure_waypost, cpu_time, family, qu
 
 SOURCES = 200
 TRIES = 3
+LIMIT = "[server.rate_limit]\nexempt = []\n"
+"""The default, for loopback too."""
 PATIENCE = 0.5
 
 
@@ -97,9 +99,7 @@ def main() -> None:
         port = probe.getsockname()[1]
     with (
         tempfile.TemporaryDirectory(prefix="waypost-bench-") as directory,
-        running(
-            "waypost", configure_waypost(Path(directory), port, limit="[server.rate_limit]\nexempt = []\n"), port
-        ) as pid,
+        running("waypost", configure_waypost(Path(directory), port, LIMIT), port) as pid,
     ):
         for flooded, with_cookie in itertools.product((False, True), (True, False)):
             sent = multiprocessing.Value("q", 0)

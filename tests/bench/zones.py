@@ -44,7 +44,6 @@ RESTARTS = 3
 PACE = 0.002
 """Seconds between two questions whose latency is measured."""
 MEBIBYTE = 1 << 20
-"""All questions come from there."""
 KILLED_NAMES = 3000
 PATIENCE = 600.0
 """Seconds after which a load is given up."""
