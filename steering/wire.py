@@ -452,6 +452,29 @@ def parent_name(name: bytes) -> bytes:
     return name[name[0] + 1 :] if name[0] else b""
 
 
+def depth_below(name: bytes, apex: bytes) -> int:
+    """How many labels `name` has below `apex`."""
+    depth = 0
+    while len(name) > len(apex):
+        name = parent_name(name)
+        depth += 1
+    return depth
+
+
+def ancestor(name: bytes, labels: int) -> bytes:
+    """The name without its first `labels` labels."""
+    for _ in range(labels):
+        name = parent_name(name)
+    return name
+
+
+def is_below(name: bytes, apex: bytes) -> bool:
+    """Whether `name` is `apex` or below it."""
+    while len(name) > len(apex):
+        name = parent_name(name)
+    return name == apex
+
+
 def split_labels(name: bytes) -> list[bytes]:
     """The labels of a name, without the root's, first to last."""
     labels = []

@@ -15,8 +15,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from steering.compose import CHAIN_LIMIT
 from steering.cookies import CookieSigner
-from steering.respond import CHAIN_LIMIT, respond
+from steering.respond import respond
 from steering.wire import CNAME, NS
 from steering.world import World
 from steering.zones.zonefile import read_zone

@@ -23,17 +23,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from steering.balance.pools import Verdict
+from steering.compose import ADDITIONAL_LIMIT, CHAIN_LIMIT, find_address
 from steering.cookies import CookieSigner
 from steering.ratelimit import Decision
-from steering.respond import (
-    ADDITIONAL_LIMIT,
-    CHAIN_LIMIT,
-    ancestor,
-    find_address,
-    is_below,
-    respond,
-)
-from steering.wire import ERROR, NO_NAME, NODE, REFERRAL, TCP_IDLE, Answer
+from steering.respond import respond
+from steering.wire import ERROR, NO_NAME, NODE, REFERRAL, TCP_IDLE, Answer, ancestor, is_below
 from steering.world import MEMO_SIZE, Identity, World
 from tests.steering.support import (
     FIRST,
