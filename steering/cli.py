@@ -100,8 +100,8 @@ def make_parser() -> argparse.ArgumentParser:
     answer.add_argument("type", metavar="TYPE", nargs="?", default="A")
     who = answer.add_argument_group("the client (default: one that nobody knows the place of)")
     who.add_argument("--from", dest="address", metavar="ADDRESS", type=_checked(parse_address), help="IPv4 or IPv6")
-    who.add_argument("--country", type=_checked(parse_country), help="two letters, like FR")
-    who.add_argument("--subdivision", type=_checked(parse_subdivision), help="like US-CA")
+    who.add_argument("--country", type=_checked(lambda text: parse_country(text.upper())), help="two letters, like FR")
+    who.add_argument("--subdivision", type=_checked(lambda text: parse_subdivision(text.upper())), help="like US-CA")
     who.add_argument("--region", choices=REGIONS)
     what_if = answer.add_argument_group("health (default: everything is up)")
     what_if.add_argument(

@@ -24,9 +24,9 @@ from geodata.regions import Regions
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
 from steering.balance.rules import DEFAULT_CLASS, Classifier, Rules, name_rule, split_world
+from steering.compose import Location, compose
 from steering.prepare import load_places
 from steering.problems import did_you_mean
-from steering.respond import Location, compose
 from steering.settings import Settings
 from steering.wire import TCP_SIZE, parse_query_untrusted
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use

@@ -58,8 +58,8 @@ class RateLimit(msgspec.Struct, frozen=True):
     """Every how many limited answers one is sent truncated; 1: all of them, 0: none, all are dropped."""
     ipv4_prefix_length: Annotated[int, Meta(ge=1, le=32)] = 24
     ipv6_prefix_length: Annotated[int, Meta(ge=1, le=128)] = 56
-    exempt: tuple[Network, ...] = ()
-    """Networks that are not limited."""
+    exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that are not limited; this machine is not, as nobody forges its loopback addresses from outside."""
     log_only: bool = False
     """Count what would be limited, and limit nothing."""
 

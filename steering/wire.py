@@ -25,6 +25,7 @@ SRV: Final = 33
 DNAME: Final = 39
 OPT: Final = 41
 DS: Final = 43
+SVCB: Final = 64
 HTTPS: Final = 65
 TSIG: Final = 250
 ANY: Final = 255
@@ -286,6 +287,8 @@ def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | No
             owner = position
             position = skip_name_untrusted(packet, position)
             rrtype, _, _, length = _unpack_record(packet, position)
+            if position + _RECORD_FIXED + length > len(packet):
+                raise BadPacket(FORMERR, "a record ends early")
             if rrtype == OPT:
                 if edns is not None or packet[owner]:
                     raise BadPacket(FORMERR, "two OPT records, or one with an owner")
@@ -447,6 +450,29 @@ def split_records(records: bytes) -> list[bytes]:
 def parent_name(name: bytes) -> bytes:
     """The name without its first label; of the root, which has none, the empty bytes."""
     return name[name[0] + 1 :] if name[0] else b""
+
+
+def depth_below(name: bytes, apex: bytes) -> int:
+    """How many labels `name` has below `apex`."""
+    depth = 0
+    while len(name) > len(apex):
+        name = parent_name(name)
+        depth += 1
+    return depth
+
+
+def ancestor(name: bytes, labels: int) -> bytes:
+    """The name without its first `labels` labels."""
+    for _ in range(labels):
+        name = parent_name(name)
+    return name
+
+
+def is_below(name: bytes, apex: bytes) -> bool:
+    """Whether `name` is `apex` or below it."""
+    while len(name) > len(apex):
+        name = parent_name(name)
+    return name == apex
 
 
 def split_labels(name: bytes) -> list[bytes]:

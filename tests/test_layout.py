@@ -37,8 +37,6 @@ OF_SOCKET = re.compile(r"[A-Z0-9_]+|inet_(pton|ntop|aton|ntoa)|gaierror|AddressF
 """What a pure file may use of socket: its numbers, addresses as text, types and errors. None of it opens a socket."""
 IMPURE = {"time", "logging", "random", "secrets", "trio", "asyncio", "threading", "select", "subprocess", "signal"}
 
-KNOWN_TRIO = {"steering/prepare.py": "its docstring does not begin with TRIO"}
-
 
 def tree_of(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text(encoding="utf-8"))
@@ -76,18 +74,6 @@ def is_pure(path: Path) -> bool:
     return not in_programs and not is_trio(path) and path != Path("geodata/data/build.py")
 
 
-def each(paths: list[Path], known: Mapping[str, str]) -> list[object]:
-    """Parameters, those that are known to break a rule marked as such."""
-    return [
-        pytest.param(
-            path,
-            id=path.as_posix(),
-            marks=[pytest.mark.xfail(strict=True, reason=known[path.as_posix()])] if path.as_posix() in known else [],
-        )
-        for path in paths
-    ]
-
-
 @pytest.mark.parametrize("room", ["monitors", "geodata"])
 def test_monitors_and_geodata_know_nothing_of_the_rest(room: str) -> None:
     others = set(ROOMS) - {room}
@@ -110,12 +96,12 @@ def test_kinds_never_import_each_other(folder: str) -> None:
         assert not modules_of(path) & (names - {module_of(path)}), path
 
 
-@pytest.mark.parametrize("path", each([path for path in FILES if "trio" in modules_of(path)], KNOWN_TRIO))
+@pytest.mark.parametrize("path", [path for path in FILES if "trio" in modules_of(path)], ids=Path.as_posix)
 def test_trio_only_where_something_waits(path: Path) -> None:
     assert is_trio(path)
 
 
-@pytest.mark.parametrize("path", each([path for path in FILES if is_pure(path)], {}))
+@pytest.mark.parametrize("path", [path for path in FILES if is_pure(path)], ids=Path.as_posix)
 def test_pure_files_take_time_dice_and_addresses_as_arguments(path: Path) -> None:
     assert not {module.split(".")[0] for module in modules_of(path)} & IMPURE
     assert all(OF_SOCKET.fullmatch(name) for name in names_of_socket(path))
@@ -159,7 +145,7 @@ def test_every_kind_is_in_the_reference(folder: str, name: str) -> None:
     assert re.search(quoted, text)
 
 
-@pytest.mark.parametrize("path", each(FILES, {}))
+@pytest.mark.parametrize("path", FILES, ids=Path.as_posix)
 def test_every_file_says_what_it_is_for(path: Path) -> None:
     tree = tree_of(path)
     assert ast.get_docstring(tree) or not tree.body

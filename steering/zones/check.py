@@ -19,9 +19,23 @@ from typing import Final
 import dns.rdatatype
 import msgspec
 
+from steering.compose import CHAIN_LIMIT
 from steering.records import RECORDS_BY_TYPE
-from steering.respond import CHAIN_LIMIT, is_below
-from steering.wire import AAAA, CNAME, DS, HTTPS, MX, NS, SOA, SRV, A, name_to_text, split_labels, split_records
+from steering.wire import (
+    AAAA,
+    CNAME,
+    DS,
+    HTTPS,
+    MX,
+    NS,
+    SOA,
+    SRV,
+    A,
+    is_below,
+    name_to_text,
+    split_labels,
+    split_records,
+)
 from steering.zones.node import CUT_IS_DNAME, STEERED, find_rrset, key_labels, name_of_key, unpack_node
 from steering.zones.store import CUT, EMPTY, MISSING, StoreReader, Zone
 from steering.zones.zonefile import Record, merge_records

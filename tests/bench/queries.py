@@ -45,7 +45,8 @@ class Figure(NamedTuple):
 
 def make_zone() -> str:
     hosts = "".join(f"h{number:03d} A 198.51.100.{number % 254 + 1}\n" for number in range(1000))
-    return f"$ORIGIN example.com.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n{hosts}"
+    head = "$ORIGIN example.com.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n"
+    return head + hosts
 
 
 def question(name: str, subnet: bytes | None = None) -> bytes:
@@ -67,7 +68,8 @@ def make_questions() -> dict[str, list[bytes]]:
     }
 
 
-def configure_waypost(directory: Path, port: int) -> list[str]:
+def configure_waypost(directory: Path, port: int, limit: str = "") -> list[str]:
+    """`limit` is a table of the configuration; loopback is not limited by default."""
     (directory / "example.com.zone").write_text(make_zone())
     rules = ", ".join(f'"{network}" = ["{site}"]' for network, site in NETWORKS)
     pools = "".join(
@@ -75,7 +77,7 @@ def configure_waypost(directory: Path, port: int) -> list[str]:
         for site, address in SITES.items()
     )
     (directory / "waypost.toml").write_text(
-        f'[server]\nlisten = ["{ADDRESS}:{port}"]\nstate = "state"\n{pools}'
+        f'[server]\nlisten = ["{ADDRESS}:{port}"]\nstate = "state"\n{limit}{pools}'
         '[[zone]]\nname = "example.com"\nfile = "example.com.zone"\n'
         '[[load_balancer]]\nname = "www.example.com"\ntypes = ["A"]\ndefault_pools = ["site1"]\n'
         f'fallback_pool = "site1"\nnetwork_pools = {{ {rules} }}\n'
@@ -92,7 +94,8 @@ def configure_gdnsd(directory: Path, port: int) -> list[str]:
     (directory / "config").write_text(
         f"options => {{ listen => [{ADDRESS}:{port}], udp_threads => 1, tcp_threads => 1, "
         f'run_dir => "{directory}/run", state_dir => "{directory}/run" }}\n'
-        f"plugins => {{ geoip => {{ maps => {{ m => {{ datacenters => [{', '.join(SITES)}], nets => {{ {networks} }} }} }}, "
+        f"plugins => {{ geoip => {{ maps => {{ "
+        f"m => {{ datacenters => [{', '.join(SITES)}], nets => {{ {networks} }} }} }}, "
         f"resources => {{ www => {{ map => m, dcmap => {{ {sites} }} }} }} }} }}\n"
     )
     return ["gdnsd", "-c", str(directory), "start"]
@@ -101,7 +104,7 @@ def configure_gdnsd(directory: Path, port: int) -> list[str]:
 def configure_nsd(directory: Path, port: int) -> list[str]:
     (directory / "zone").write_text(make_zone())
     (directory / "nsd.conf").write_text(
-        f'server:\n ip-address: {ADDRESS}@{port}\n server-count: 1\n username: ""\n database: ""\n'
+        f'server:\n ip-address: {ADDRESS}@{port}\n server-count: 1\n username: ""\n database: ""\n rrl-ratelimit: 0\n'
         f' zonesdir: "{directory}"\n pidfile: "{directory}/pid"\n xfrdfile: "{directory}/xfrd"\n'
         f' zonelistfile: "{directory}/list"\nremote-control:\n control-enable: no\n'
         "zone:\n name: example.com\n zonefile: zone\n"
@@ -202,15 +205,17 @@ def measure(name: str, rounds: int, seconds: float) -> dict[str, Figure]:
         port = probe.getsockname()[1]
     questions = make_questions()
     figures: dict[str, list[Figure]] = {each: [] for each in sets}
-    with tempfile.TemporaryDirectory(prefix="waypost-bench-") as directory:
-        with running(name, configure(Path(directory), port), port) as pid:
-            for _ in range(rounds):
-                for each in sets:
-                    pids = family(pid)
-                    cpu, start = cpu_time(pids), time.perf_counter()
-                    answered = load(questions[each], port, seconds)
-                    elapsed = time.perf_counter() - start
-                    figures[each].append(Figure(answered / elapsed, (cpu_time(pids) - cpu) / max(answered, 1)))
+    with (
+        tempfile.TemporaryDirectory(prefix="waypost-bench-") as directory,
+        running(name, configure(Path(directory), port), port) as pid,
+    ):
+        for _ in range(rounds):
+            for each in sets:
+                pids = family(pid)
+                cpu, start = cpu_time(pids), time.perf_counter()
+                answered = load(questions[each], port, seconds)
+                elapsed = time.perf_counter() - start
+                figures[each].append(Figure(answered / elapsed, (cpu_time(pids) - cpu) / max(answered, 1)))
     return {
         each: Figure(median(run.per_second for run in runs), median(run.cpu for run in runs))
         for each, runs in figures.items()

@@ -280,7 +280,7 @@ def measure_responses(printer: Printer, waypost: Waypost, names: list[str]) -> N
             if forget:
                 world = world.with_zones_changed()
             for packet in packets[start : start + BURST]:
-                respond(packet, "127.0.0.1", False, dice.random, world)
+                respond(packet, "127.0.0.1", False, 0.0, dice.random, world)
             reader.end()
         printer.add(title, (time.process_time() - spent) / len(packets) * 1e6, "µs each")
     store.close()

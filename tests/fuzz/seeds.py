@@ -139,7 +139,7 @@ def make_frames(folder: Path) -> dict[str, bytes]:
     settings = write_settings(folder, STEERED, {"example.com": ""})
     verdict = TargetHealth("tcp", "192.0.2.1", Verdict(True, 4.0))
     messages = {
-        "configured": Configured(settings, (), (verdict,)),
+        "configured": Configured(settings, (), (verdict,), (bytes(16),)),
         "health": HealthChanged((verdict,)),
         "hello": Hello(1, 4711),
         "counted": Counted(1 << 40, 5),

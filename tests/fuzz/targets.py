@@ -26,11 +26,11 @@ from geodata.sources.maxmind import read_maxmind
 from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
 from steering.cookies import CookieSigner
 from steering.messages import ToControl, ToWorker
-from steering.respond import is_below, respond
+from steering.respond import respond
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
 from steering.settings import Settings, SettingsError, parse_settings
-from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, parse_query_untrusted
+from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, is_below, parse_query_untrusted
 from steering.world import World, make_world
 from steering.zones.load import stage_zones
 from steering.zones.store import Store, StoreReader

@@ -32,7 +32,7 @@ def test_every_input_through_every_target(target: Callable[[bytes], None]) -> No
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 @given(data=st.binary(max_size=200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_bytes_through_every_target(target: Callable[[bytes], None], data: bytes) -> None:
     target(data)
 

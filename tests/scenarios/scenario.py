@@ -18,17 +18,17 @@ case the title
     now 1559731985                the time, in Unix seconds; 0 if not said
     over udp                      or tcp: a case that is of one transport; if not said, it is asked over both
     ask www.example.com A         then: CH, HS or ANY (the class) | subnet 198.18.1.0/24 | from 198.18.1.9
-                                  | plain (no EDNS) | size 1232 (octets that the client takes) | version 1 (of EDNS) | do | rd | ad | cd
-                                  | reserved (every flag of the header and of EDNS that is reserved)
+                                  | plain (no EDNS) | size 1232 (octets that the client takes) | version 1 (of EDNS)
+                                  | do | rd | ad | cd | reserved (every flag of header and EDNS that is reserved)
                                   | option nsid (or another name or code) | option cookie:0102030405060708
     raw 1234 0000 03 "www" 00     or, in place of ask, the octets of the packet: hex and "text"; lines join
     NOERROR aa                    RCODE and flags, of aa tc rd ra ad cd; or: silence
     answer www.example.com. 30 A 192.0.2.1      one line for each record, in any order; none means none
     authority ...                 a class other than IN stands before the type
     additional ...
-    scope 24                      ECS scope
+    scope 24                      ECS scope; if not said, any, and none if the question has no subnet
     option cookie:0102...         an EDNS option beside that; one line for each, none means none; ... is any end
-    octets c0 0c "www"            what the packet contains, to show how it is spelt
+    octets c0 0c "www"            what the reply contains somewhere, to show how it is spelt
     broken why                    the case fails today, and has to be taken out of this state once it does not
 
 A reply repeats the identifier, the question as it was spelt, and EDNS exactly if the question has it; over UDP it is no
@@ -228,7 +228,7 @@ def make_question(case: Case) -> Question:
                 options.append(dns.edns.ECSOption(str(network.network_address), network.prefixlen))
             case "option":
                 code, _, data = next(words).partition(":")
-                options.append(dns.edns.GenericOption(OPTIONS.get(code) or int(code), read_octets(data)))
+                options.append(dns.edns.GenericOption(_option_type(code), read_octets(data)))
             case "from":
                 source = next(words)
             case "plain":
@@ -253,7 +253,7 @@ def make_question(case: Case) -> Question:
     else:
         query.use_edns(version, edns_flags, size, options=options)
     packet = query.to_wire(max_size=65535)
-    repeated = packet[:2] + packet[12 : 12 + len(query.question[0].name.to_wire()) + 4]
+    repeated = packet[:2] + packet[12 : 12 + sum(len(label) + 1 for label in query.question[0].name.labels) + 4]
     return Question(packet, source, min(max(size, PLAIN_UDP_SIZE), UDP_PAYLOAD), repeated, not plain)
 
 
@@ -287,15 +287,18 @@ def describe_reply(packet: bytes | None, case: Case) -> Case:
 
 def _describe_option(option: dns.edns.Option, case: Case) -> str:
     """An option as the case has it, if that is right."""
-    data = option.to_wire()
+    data = option.to_wire() or b""
     for expected in case.options:
         code, _, octets = expected.partition(":")
         start = read_octets(octets.removesuffix("..."))
-        if (OPTIONS.get(code) or int(code)) == option.otype and (
-            data.startswith(start) if octets.endswith("...") else data == start
-        ):
+        is_right = data.startswith(start) if octets.endswith("...") else data == start
+        if _option_type(code) == option.otype and is_right:
             return expected
-    return f"{int(option.otype)}:{(data or b'').hex()}"
+    return f"{int(option.otype)}:{data.hex()}"
+
+
+def _option_type(code: str) -> dns.edns.OptionType:
+    return dns.edns.OptionType.make(OPTIONS.get(code) or int(code))
 
 
 def sort_case(case: Case) -> Case:

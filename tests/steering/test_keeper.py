@@ -128,6 +128,9 @@ class TestNext:
         assert keeper.verdicts == {("web", target.address): Verdict(False, 20.0)}
         keeper.take(target, UP)
         assert told == [TargetHealth("web", target.address, Verdict(False, 10.0))]
+        keeper.commit(paris())
+        keeper.commit(following)
+        assert keeper.verdicts == {}, "they count once"
 
     def test_they_are_forgotten_if_it_never_is(
         self, keeper: HealthKeeper, told: list[TargetHealth], take: Take

@@ -149,7 +149,6 @@ def maps(configured: Settings) -> dict[object, ClassMap]:
 
 
 class TestTheSameAsTheServer:
-    @pytest.mark.xfail(strict=True, reason="the address is cut to /24 or /56, which dnspython does by itself")
     @example(ipaddress.ip_address("10.1.2.128"), [], "www.example.com")
     @given(ADDRESSES, DOWN, st.sampled_from(["www.example.com", "x.any.example.com"]))
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -185,7 +184,6 @@ class TestTheSameAsTheServer:
             if ipaddress.ip_address(second) in ipaddress.ip_network(f"{first}/{one.scope}", strict=False):
                 assert one.answer == two.answer
 
-    @pytest.mark.xfail(strict=True, reason="the address is cut to /24, which dnspython does by itself")
     def test_the_rule_is_named(self, configured: Settings, zones: StoreReader) -> None:
         for address, rule in (
             ("10.1.2.200", "network_pools"),

@@ -16,7 +16,7 @@ from steering.wire import ERROR, NO_NAME, NODE, REFERRAL
 
 KEY = bytes(range(16))
 WWW = NODE + b"\3www\7example\3com\0"
-LIMIT = RateLimit(responses_per_second=2, burst_window=2.0, slip=0)
+LIMIT = RateLimit(responses_per_second=2, burst_window=2.0, slip=0, exempt=())
 SEND, SLIP, DROP = Decision.SEND, Decision.SLIP, Decision.DROP
 
 steps = st.lists(
@@ -33,6 +33,7 @@ limits = st.builds(
     responses_per_second=st.integers(1, 50),
     burst_window=st.floats(0, 3),
     slip=st.integers(0, 10),
+    exempt=st.just(()),
 )
 
 

@@ -265,7 +265,6 @@ class TestMaps:
             assert await stage.ask() == SORRY
         assert all(record.levelno <= logging.ERROR for record in caplog.records)
 
-    @pytest.mark.xfail(strict=True, reason="AssertionError ends the worker")
     async def test_without_any_world_a_change_of_health_does_not_end_it(
         self, stage: Stage, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -464,7 +464,7 @@ RECORD = st.tuples(OWNER, st.integers(0, 2), DATA)
 
 
 @given(st.lists(RECORD, max_size=12), st.lists(RECORD, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_zone_that_loads_makes_it_raise(
     tmp_path_factory: pytest.TempPathFactory,
     parent: list[tuple[str, int, str]],

@@ -17,12 +17,20 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from steering.zones import store as store_module
 from steering.zones.store import Store, StoreReader
 from tests.steering.zones import versions
 from tests.steering.zones.versions import check_garbage, check_snapshot, kill_loads, load_versions, open_store, store_of
 
 NAMES = 3000
 FEW = 300
+
+
+@pytest.fixture(autouse=True)
+def limits_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`load_versions` sets them for its process, which here is that of all tests."""
+    for name in ("BATCH", "DIFFERENCE_LIMIT"):
+        monkeypatch.setattr(store_module, name, getattr(store_module, name))
 
 
 def test_killed_loads(tmp_path: Path) -> None:
