@@ -158,6 +158,7 @@ server:
   xfrdfile: "{folder}/xfrd.state"
   xfrdir: "{folder}"
   zonelistfile: "{folder}/zone.list"
+  database: ""
   rrl-ratelimit: 0
   hide-version: yes
   hide-identity: yes
