@@ -21,7 +21,7 @@ import trio
 from monitors import probes
 from monitors.failure import explain
 from monitors.monitor import Reason, Result, Target
-from monitors.tools import open_tools, waiting_for
+from monitors.tools import Tools, open_tools, waiting_for
 
 Probe = Callable[[Target], Awaitable[Result]]
 
@@ -55,7 +55,7 @@ async def open_scheduler(
     the scheduler. At the end everything that runs is cancelled, and unreported.
     """
     async with open_tools() as tools, trio.open_nursery() as nursery:
-        scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)))
+        scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
         nursery.start_soon(scheduler._run)
         yield scheduler
         nursery.cancel_scope.cancel()
@@ -64,7 +64,11 @@ async def open_scheduler(
 class Scheduler:
     """Made by `open_scheduler`."""
 
-    def __init__(self, nursery: trio.Nursery, on_result: Callable[[Target, Result], None], probe: Probe) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, on_result: Callable[[Target, Result], None], probe: Probe, tools: Tools
+    ) -> None:
+        self.tools = tools
+        """Those of its probes; they are closed with it."""
         self._nursery = nursery
         self._on_result = on_result
         self._probe = probe

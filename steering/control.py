@@ -20,6 +20,7 @@ import trio
 
 from monitors.address import family_of
 from monitors.monitor import Monitor, Target
+from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
@@ -41,6 +42,7 @@ from steering.messages import (
     WorkerStatus,
     ZoneStatus,
 )
+from steering.news import describe_pool, describe_removed, describe_warning, pools_by_target
 from steering.prepare import PrepareError, prepare
 from steering.problems import SettingsError
 from steering.process import ControlEnd, wait_for_end
@@ -92,15 +94,21 @@ async def _run(path: Path, settings: Settings, end: ControlEnd) -> tuple[str, ..
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait_for_end, terms, end.lifeline, nursery.cancel_scope)
             health = HealthKeeper()
-            async with open_scheduler(health.take) as scheduler:
-                control = Control(path, settings.server, health, scheduler, nursery)
+            state = Path(settings.server.state)
+            async with (
+                open_scheduler(health.take) as scheduler,
+                open_notifications(state / NOTIFY_FOLDER, scheduler.tools) as notifications,
+            ):
+                control = Control(path, settings.server, health, scheduler, notifications, nursery)
                 try:
-                    running = read_running(Path(settings.server.state)) if end.resume else None
+                    running = read_running(state) if end.resume else None
+                    if end.resume and running is None:
+                        logger.error("what was in force is lost: taking the configuration as it was at the start")
                     await (control.take(settings) if running is None else control.resume(running))
                 except ConfigurationError as error:
                     problems = error.problems
                     nursery.cancel_scope.cancel()
-                await nursery.start(serve_control, Path(settings.server.state), control.handle)
+                await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 end.ready()
                 async for _ in hangups:
@@ -112,17 +120,28 @@ class Control:
     """The configuration in force, and everybody who has to hear of it."""
 
     def __init__(
-        self, path: Path, server: Server, health: HealthKeeper, scheduler: Scheduler, nursery: trio.Nursery
+        self,
+        path: Path,
+        server: Server,
+        health: HealthKeeper,
+        scheduler: Scheduler,
+        notifications: Notifications,
+        nursery: trio.Nursery,
     ) -> None:
         self._path = path
         self._server = server
         self._health = health
         self._scheduler = scheduler
+        self._notifications = notifications
         self._nursery = nursery
         self._running: Running | None = None
+        self._pools: dict[tuple[str, str], tuple[Pool, ...]] = {}
+        """By target; of the configuration in force."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
         self._counters: dict[int, Counted] = {}
         health.on_change = self._tell_health
+        health.on_flip = self._tell_flip
+        health.on_warning = self._tell_warning
 
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
@@ -157,9 +176,17 @@ class Control:
         self._enforce(running)
 
     def _enforce(self, running: Running) -> None:
+        # At a start, notifiers remember what was in force when they were stopped.
+        before = self._running or read_running(Path(self._server.state))
         self._running = running
+        self._pools = pools_by_target(running.settings)
         self._health.commit(running.settings)
         write_running(running)
+        self._notifications.replace(running.settings.notifiers)
+        for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
+            self._notifications.tell(event)
+        for pool in running.settings.pools:
+            self._tell_pool(pool)
         for connection in self._workers:
             connection.send(self._configured())
 
@@ -231,12 +258,27 @@ class Control:
     def _configured(self) -> Configured:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(TargetHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
-        settings = msgspec.structs.replace(self._running.settings, zones=())  # workers have the store
+        # Workers have the store, and tell nobody.
+        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=())
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
     def _tell_health(self, change: TargetHealth) -> None:
         for connection in self._workers:
             connection.send(HealthChanged((change,)))
+
+    def _tell_flip(self, target: Target) -> None:
+        for pool in self._pools[target.monitor.name, target.address]:
+            self._tell_pool(pool, target.address)
+
+    def _tell_pool(self, pool: Pool, address: str | None = None) -> None:
+        for event in describe_pool(pool, self._health.table, self._health.verdicts, address):
+            self._notifications.tell(event)
+
+    def _tell_warning(self, target: Target, warning: str) -> None:
+        key = target.monitor.name, target.address
+        for pool in self._pools[key]:
+            for event in describe_warning(pool, self._health.table[key], target.address, warning, time.time()):
+                self._notifications.tell(event)
 
     async def handle(self, request: dict[str, object]) -> dict[str, object]:
         """Answer a request of the control socket."""
@@ -290,6 +332,8 @@ class Control:
         )
 
 
+NOTIFY_FOLDER = "notify"
+"""Of the state directory: what notifiers remember, and what they have still to deliver."""
 RUNNING_FILE = "running.msgpack"
 
 
@@ -306,11 +350,13 @@ def write_running(running: Running) -> None:
 
 
 def read_running(state: Path) -> Running | None:
-    """What was in force; None, with the reason in the log, if that cannot be read."""
+    """What was in force; None if nothing was, or, with the reason in the log, if that cannot be read."""
     try:
         return msgspec.msgpack.decode((state / RUNNING_FILE).read_bytes(), type=Running)
+    except FileNotFoundError:
+        return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("what was in force cannot be read; taking the configuration as it was at the start")
+        logger.exception("what was in force before cannot be read; it does not count")
         return None
 
 

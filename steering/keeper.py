@@ -32,6 +32,11 @@ class HealthKeeper:
         self._pending_names: dict[Key, str] = {}
         self.on_change: Callable[[TargetHealth], None] = lambda _: None
         """Hears of each target of the configuration in force that counts in another way than before."""
+        self.on_flip: Callable[[Target], None] = lambda _: None
+        """Hears of each of them that is up or down and was not before; a first result is a flip too."""
+        self.on_warning: Callable[[Target, str], None] = lambda _target, _warning: None
+        """Hears of each of them whose good results begin or cease ("") to warn; and once, when it is in force."""
+        self._warned: dict[Key, bool] = {}
 
     def take(self, target: Target, result: Result) -> None:
         """Step the row of a target; the log gets every flip, and every result that may lead to one."""
@@ -48,6 +53,11 @@ class HealthKeeper:
         if self._verdicts.get(key) != verdict:
             self._verdicts[key] = verdict
             self.on_change(TargetHealth(*key, verdict))
+        if old is None or old.healthy != row.healthy:
+            self.on_flip(target)
+        if result.up and self._warned.get(key) != bool(result.warning):
+            self._warned[key] = bool(result.warning)
+            self.on_warning(target, result.warning)
 
     def _log(self, old: Row | None, row: Row, target: Target, result: Result) -> None:
         key = target.monitor.name, target.address
@@ -75,6 +85,7 @@ class HealthKeeper:
         self.table = HealthTable(rows)
         self._targets = targets
         self._names = name_targets(settings)
+        self._warned = {}
         self._verdicts = {key: judge_row(row, targets[key].monitor) for key, row in rows.items()}
         self.abandon()
 

@@ -3,6 +3,7 @@
 The Structs are the rules; nothing here knows which ones they are. What types cannot say, their Meta does:
     extra={"parse": f}       written as text that f turns into a value; f raises ValueError
     extra={"parse_pair": f}  a table of texts; f(name, text) turns each into a pair; f raises ValueError
+    extra={"path": True}     a path; a relative one starts at the directory of the file
     extra={"read": f}        f(value, key, document) reads the value whatever it is, and notes problems itself
     description="..."        what is allowed, in words
 A value that cannot be read becomes BAD, and so does every table around it; the rest of the file is read all
@@ -37,13 +38,16 @@ from steering.problems import Key, did_you_mean, show
 BAD: Final = object()
 """Stands for a value that could not be read; its problem has been noted."""
 
-DURATIONS = frozenset({"burst_window", "interval", "timeout", "ttl"})
+DURATIONS = frozenset({"burst_window", "give_up_after", "group_for", "interval", "repeat_every", "timeout", "ttl"})
 """Keys whose numbers are seconds and may be written with a unit: "500ms", "60s", "2m", "1h"."""
 
 _PATTERNS = {
     r"^[ -~]{0,255}\Z": "at most 255 printable ASCII characters",
     r"^[A-Za-z0-9_-]+\Z": "a name of letters, digits, _ and -",
     r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\Z": "a host name",
+    r"^[A-Za-z0-9][A-Za-z0-9.-]*\Z": "a host name",
+    r"^[A-Za-z0-9-]+\Z": "a header name of letters, digits and -",
+    r"^[!-~]([ -~]*[!-~])?\Z": "printable ASCII characters, the first and last no space",
     r"^/[!-\"$-~]*\Z": 'a path that begins with "/", of printable ASCII characters without spaces and "#"',
     r"^[!-;=?-~]*\Z": "a mail address, without < and >",
 }
@@ -128,6 +132,10 @@ def _read(node: Type, value: object, key: Key, document: Document) -> object:
             return _parse(cast(Parser, parse), expected(node), value, key, document)
         case Metadata(extra={"parse_pair": parse}):
             return _parse_pairs(cast(PairParser, parse), expected(node), value, key, document)
+        case Metadata(extra={"path": True}):
+            return _read_path(expected(node), value, key, document)
+        case Metadata(type=IntType() | FloatType() | StrType() as inner):
+            return _read_plain(inner, expected(node), value, key, document)
         case Metadata(type=inner):
             return _read(inner, value, key, document)
         case UnionType(types=types):
@@ -145,7 +153,7 @@ def _read(node: Type, value: object, key: Key, document: Document) -> object:
         case DictType() if isinstance(value, dict):
             return _read_mapping(node, value, key, document)
         case _:
-            return _read_plain(node, value, key, document)
+            return _read_plain(node, expected(node), value, key, document)
 
 
 def _read_struct(node: StructType, value: object, key: Key, document: Document) -> object:
@@ -226,7 +234,14 @@ def _parse_pairs(parse: PairParser, words: str, value: object, key: Key, documen
     return BAD if any(pair is BAD for pair in pairs) else tuple(pairs)
 
 
-def _read_plain(node: Type, value: object, key: Key, document: Document) -> object:
+def _read_path(words: str, value: object, key: Key, document: Document) -> object:
+    if not isinstance(value, str) or not value or "\0" in value:
+        document.note(key, f"expected {words}")
+        return BAD
+    return str(document.directory / value)
+
+
+def _read_plain(node: Type, words: str, value: object, key: Key, document: Document) -> object:
     """A value as TOML has it: nothing to turn it into, only to check."""
     is_duration = key[-1:] and key[-1] in DURATIONS
     if is_duration and isinstance(value, str):
@@ -248,7 +263,7 @@ def _read_plain(node: Type, value: object, key: Key, document: Document) -> obje
         case (LiteralType(values=values), str()) if value in values:
             return value
     unit = ', in seconds or with a unit like "60s"' if is_duration else ""
-    document.note(key, f"expected {expected(node)}{unit}")
+    document.note(key, f"expected {words}{unit}")
     return BAD
 
 

@@ -16,6 +16,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, KeysView
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,8 @@ import msgspec
 from msgspec import Meta, field
 
 from monitors.monitor import Monitor
+from monitors.notify import AnyNotifier
+from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
 from steering.ratelimit import RateLimit
@@ -187,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True):
     """The first source that knows a place wins; without any, the country data that waypost ships with."""
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
     pools: tuple[Pool, ...] = field(name="pool", default=())
+    notifiers: tuple[AnyNotifier, ...] = field(name="notifier", default=())
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
 
@@ -215,6 +219,7 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (Monitor, monitor.name)) for key, monitor in document.all(Monitor)]
     identities += [((*key, "name"), (Pool, pool.name)) for key, pool in document.all(Pool)]
     identities += [((*key, "name"), (key[:-1], origin.name)) for key, origin in document.all(Origin)]
+    identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
     first: dict[object, Key] = {}
     for key, identity in identities:
@@ -257,6 +262,25 @@ def check_pools(document: Document) -> Problems:
             )
         if used and all_known and pool.name not in used:
             yield (*key, "name"), "no load balancer uses this pool"
+
+
+def check_notifiers(document: Document) -> Problems:
+    """The keys of a kind go together, and every pattern chooses something; "*" chooses whatever there is."""
+    pools = _names(document, "pool")
+    all_known = _all_read(document, "pool", Pool)
+    for key, notifier in document.all(Notifier):
+        yield from (((*key, name), message) for name, message in notifier.problems())
+        for place, glob in enumerate(notifier.pools):
+            if glob != "*" and all_known and not any(fnmatchcase(name, glob) for name in pools):
+                yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
+        chosen = [
+            pool for _, pool in document.all(Pool) if any(fnmatchcase(pool.name, glob) for glob in notifier.pools)
+        ]
+        origins = {origin.name: None for pool in chosen for origin in pool.origins}.keys()
+        for place, glob in enumerate(notifier.origins):
+            # Without a pool that is chosen there is another problem already.
+            if glob != "*" and all_known and chosen and not any(fnmatchcase(name, glob) for name in origins):
+                yield (*key, "origins", place), "matches no origin of these pools" + did_you_mean(glob, origins)
 
 
 def check_zones(document: Document) -> Problems:
@@ -348,6 +372,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_duplicates,
     check_monitors,
     check_pools,
+    check_notifiers,
     check_zones,
     check_pool_names,
     check_policies,

@@ -102,14 +102,6 @@ def parse_subdivision(text: str) -> str:
     return text
 
 
-def read_path(value: object, key: Key, document: Document) -> object:
-    """A path, absolute; a relative one starts at the directory of the settings file."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        document.note(key, f"expected {_PATH}")
-        return BAD
-    return str(document.directory / value)
-
-
 def read_records(value: object, key: Key, document: Document) -> object:
     """Rdata by record type, from zone-file text: one text, or a list of them, for each type."""
     if not isinstance(value, dict):
@@ -159,7 +151,6 @@ def _text(parse: Callable[[str], object], description: str) -> Meta:
 
 
 _LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
-_PATH = "the path of a file or directory"
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
@@ -174,7 +165,7 @@ Network = Annotated[str, _text(parse_network, _NETWORK)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]
-FilePath = Annotated[str, Meta(extra={"read": read_path}, description=_PATH)]
+FilePath = Annotated[str, Meta(extra={"path": True}, description="the path of a file or directory")]
 Records = Annotated[
     dict[int, tuple[bytes, ...]], Meta(extra={"read": read_records}, description="a table of record texts")
 ]

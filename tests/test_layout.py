@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from geodata.sources import SOURCES
+from monitors.notify import NOTIFIERS
 from monitors.probes import PROBES
 from steering.balance.policies import POLICIES
 from steering.records import RECORDS
@@ -17,13 +18,17 @@ ROOMS = ("steering", "monitors", "geodata")
 FILES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 TABLES: dict[str, Mapping[str, object]] = {
+    "monitors/notify": NOTIFIERS,
     "monitors/probes": PROBES,
     "steering/balance/policies": POLICIES,
     "steering/records": RECORDS,
     "geodata/sources": SOURCES,
 }
 """Folder → its table of kinds."""
-SHARED = {"steering/balance/policies/policy.py", "steering/records/record.py"}
+SHARED = {"steering/balance/policies/policy.py", "steering/records/record.py"} | {
+    f"monitors/notify/{name}.py"
+    for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
+}
 """What the kinds of a folder share."""
 
 WAITING = re.compile(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from msgspec.inspect import Field, StructType, type_info
 
 from monitors.monitor import Monitor
+from monitors.notify import NOTIFIERS
+from monitors.notify.notifier import Notifier
 from monitors.probes import PROBES
 from steering.ratelimit import RateLimit
 from steering.reading import expected
@@ -29,10 +31,12 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[[monitor]]`": Monitor,
     "`[[pool]]`": Pool,
     "`[[pool.origin]]`": Origin,
+    "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
     **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
+    **{f'`type = "{name}"`': kind.notifier for name, kind in NOTIFIERS.items()},
 }
 
 WRITTEN: dict[str, Callable[[Any], object]] = {
@@ -42,6 +46,9 @@ WRITTEN: dict[str, Callable[[Any], object]] = {
     "types": lambda numbers: [RECORDS_BY_TYPE[number].name for number in numbers],
 }
 """How a default is written that is kept as something better than text."""
+
+KINDS: dict[type[msgspec.Struct], Iterable[str]] = {Monitor: PROBES, Notifier: NOTIFIERS}
+"""What all kinds share → their types."""
 
 Row = tuple[str, str]
 """Default and what is allowed."""
@@ -64,14 +71,15 @@ def written() -> dict[str, dict[str, Row]]:
 
 
 def fields_of(kind: type[msgspec.Struct]) -> dict[str, Row]:
-    """Key → row, from a Struct; what all monitors share is not repeated for each."""
+    """Key → row, from a Struct; what all kinds share is not repeated for each."""
     info = type_info(kind)
     assert isinstance(info, StructType)
-    shared = (
-        {field.name for field in msgspec.structs.fields(Monitor)}
-        if kind is not Monitor and issubclass(kind, Monitor)
-        else set()
-    )
+    shared = {
+        field.name
+        for base in KINDS
+        if kind is not base and issubclass(kind, base)
+        for field in msgspec.structs.fields(base)
+    }
     return {
         field.encode_name: (default_of(field), expected(field.type))
         for field in info.fields
@@ -102,9 +110,6 @@ def test_every_table_is_there() -> None:
 @pytest.mark.parametrize("heading", TABLES)
 def test_a_table_says_what_the_struct_says(heading: str) -> None:
     rows = written()[heading]
-    if heading == "`[[monitor]]`":
-        assert rows.pop("type") == (
-            "required",
-            "one of " + ", ".join(json.dumps(name) for name in sorted(PROBES)),
-        )
+    if types := KINDS.get(TABLES[heading]):
+        assert rows.pop("type") == ("required", "one of " + ", ".join(map(json.dumps, sorted(types))))
     assert rows == fields_of(TABLES[heading])

@@ -14,6 +14,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from monitors.monitor import Reason, Result, Target
+from monitors.notify import AnyNotifier
+from monitors.notify.event import Event
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
 from steering.balance.pools import Verdict
@@ -46,6 +48,25 @@ class FakeScheduler:
 
     def statistics(self) -> Statistics:
         return Statistics(len(self.targets), 0, 0, 0, 0, 0.0, 0.0)
+
+
+class FakeNotifications:
+    """Remembers whom to tell, and what."""
+
+    def __init__(self) -> None:
+        self.notifiers: list[AnyNotifier] = []
+        self.events: list[Event] = []
+
+    def replace(self, notifiers: Iterable[AnyNotifier]) -> None:
+        self.notifiers = list(notifiers)
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+    def news(self) -> list[tuple[str, str, str]]:
+        """Kind, pool and origin of what has been told since the last look."""
+        told, self.events = self.events, []
+        return [(event.kind, event.pool, event.origin) for event in told]
 
 
 class FakePreparation:
@@ -94,10 +115,16 @@ class Stage:
         self.write(web_settings(80))
         self.preparation = FakePreparation()
         self.scheduler = FakeScheduler()
-        self.health = HealthKeeper()
+        self.notifications = FakeNotifications()
         self.nursery = nursery
         self.settings = load_settings(self.config)
-        self.control = Control(self.config, self.settings.server, self.health, self.scheduler, nursery)  # type: ignore[arg-type] # a fake
+        self.control = self.new_control()
+
+    def new_control(self) -> Control:
+        """One that has just started."""
+        self.health = HealthKeeper()
+        scheduler, notifications = self.scheduler, self.notifications
+        return Control(self.config, self.settings.server, self.health, scheduler, notifications, self.nursery)  # type: ignore[arg-type] # fakes
 
     def write(self, text: str, server: str = SERVER) -> None:
         self.config.write_text(server + text)
@@ -126,8 +153,11 @@ class Stage:
 
 
 def without_zones(settings: Settings) -> Settings:
-    """What a worker is told of them: it has the zones in the store."""
-    return msgspec.structs.replace(settings, zones=())
+    """What a worker is told of them: it has the zones in the store, and tells nobody."""
+    return msgspec.structs.replace(settings, zones=(), notifiers=())
+
+
+NOTIFIER = '[[notifier]]\nname = "ops"\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\n'
 
 
 @pytest.fixture
@@ -166,7 +196,8 @@ class TestTake:
         stage = Stage(tmp_path, nursery)
         monkeypatch.setattr(control, "prepare", stage.preparation.prepare)
         async with open_scheduler(stage.health.take, stuck) as scheduler:
-            made = Control(stage.config, stage.settings.server, stage.health, scheduler, nursery)
+            notifications = stage.notifications
+            made = Control(stage.config, stage.settings.server, stage.health, scheduler, notifications, nursery)  # type: ignore[arg-type] # a fake
             start = autojump_clock.current_time()
             await made.take(stage.settings)
             monitor = stage.settings.monitors[0]
@@ -309,6 +340,74 @@ class TestFeed:
         await wait_all_tasks_blocked()
         [worker] = (await stage.status()).workers
         assert (worker.pid, worker.udp, worker.tcp) == (101, 0, 0)
+
+
+class TestNews:
+    async def test_each_flip_is_told_once_of_the_origin_and_its_pool(self, stage: Stage) -> None:
+        await stage.taken()
+        begun = [("up", "site", "site-1"), ("up", "site", ""), ("cleared", "site", "site-1")]
+        assert stage.notifications.news() == begun
+        stage.give(UP)
+        assert stage.notifications.news() == []
+        stage.give(DOWN)
+        [origin, pool] = stage.notifications.events
+        assert (origin.kind, origin.address, origin.monitor) == ("down", "127.0.0.1", "web")
+        assert (origin.reason, origin.evidence) == ("refused", "Connection refused")
+        assert (pool.kind, pool.origin, pool.reason) == ("down", "", "0 of 1 origins healthy, 1 needed")
+        stage.notifications.news()
+        stage.give(UP)
+        assert stage.notifications.news() == [("up", "site", "site-1"), ("up", "site", "")]
+
+    async def test_every_state_is_told_when_a_configuration_is_in_force(
+        self, stage: Stage, nursery: trio.Nursery
+    ) -> None:
+        nursery.start_soon(stage.control.take, stage.settings)
+        await wait_all_tasks_blocked()
+        stage.give(DOWN)
+        assert stage.notifications.news() == [], "it is not in force yet"
+        stage.scheduler.settled.set()
+        await wait_all_tasks_blocked()
+        assert stage.notifications.news() == [("down", "site", "site-1"), ("down", "site", "")]
+
+    async def test_notifiers_are_those_in_force_and_workers_know_none(self, stage: Stage) -> None:
+        await stage.taken()
+        worker = await stage.connect()
+        stage.write(web_settings(80) + NOTIFIER)
+        await stage.control.reload()
+        assert [notifier.name for notifier in stage.notifications.notifiers] == ["ops"]
+        assert isinstance(worker.told[-1], Configured)
+        assert worker.told[-1].settings.notifiers == ()
+        stage.preparation.refusals = ("one",)
+        stage.write(web_settings(80))
+        await stage.control.reload()
+        assert len(stage.notifications.notifiers) == 1
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_an_origin_that_leaves_is_told_also_across_a_restart(self, stage: Stage, restarted: bool) -> None:
+        await stage.taken()
+        stage.notifications.news()
+        stage.write(web_settings(80).replace("site-1", "site-2"))
+        if restarted:
+            stage.control = stage.new_control()
+        await stage.control.take(load_settings(stage.config))
+        stage.give(UP)
+        told = stage.notifications.news()
+        assert told[0] == ("removed", "site", "site-1")
+        assert ("up", "site", "site-2") in told
+
+    async def test_a_warning_is_told_once_and_when_it_has_gone(self, stage: Stage) -> None:
+        await stage.taken()
+        stage.notifications.news()
+        warning = Result(True, Reason.OK, warning="the certificate ends in 3 days")
+        for result in (warning, warning):
+            stage.give(result)
+        [event] = stage.notifications.events
+        assert (event.kind, event.origin, event.up, event.evidence) == ("warning", "site-1", True, warning.warning)
+        stage.notifications.news()
+        stage.give(DOWN)
+        assert ("cleared", "site", "site-1") not in stage.notifications.news(), "nobody has seen a certificate"
+        stage.give(UP)
+        assert ("cleared", "site", "site-1") in stage.notifications.news()
 
 
 class TestStatus:

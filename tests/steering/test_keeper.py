@@ -70,6 +70,26 @@ class TestInForce:
             (True, 30.0),
         ]
 
+    def test_a_flip_is_told_once_when_the_verdict_says_so(self, keeper: HealthKeeper, take: Take) -> None:
+        flips: list[tuple[bool, bool]] = []
+        keeper.on_flip = lambda _: flips.append((keeper.table[KEY].healthy, keeper.verdicts[KEY].up))
+        for result in (UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP):
+            take(result)
+        assert flips == [(True, True), (False, False), (True, True)]
+
+    def test_a_warning_is_told_when_it_comes_and_goes_and_again_after_a_reload(
+        self, keeper: HealthKeeper, take: Take
+    ) -> None:
+        warnings: list[str] = []
+        keeper.on_warning = lambda _, warning: warnings.append(warning)
+        warned = Result(True, Reason.OK, warning="3 days")
+        for result in (UP, warned, warned, DOWN, warned, UP, UP, warned):
+            take(result)
+        assert warnings == ["", "3 days", "", "3 days"]
+        keeper.commit(paris())
+        take(warned)
+        assert warnings[4:] == ["3 days"]
+
     def test_the_log_says_which_probe_saw_what(self, take: Take, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         for result in (UP, UP, DOWN, DOWN, DOWN, DOWN):
@@ -119,10 +139,12 @@ class TestNext:
     ) -> None:
         take(UP)
         del told[:]
+        flips: list[Target] = []
+        keeper.on_flip = flips.append
         keeper.expect(following)
         keeper.take(target, DOWN)
         take(UP)
-        assert told == []
+        assert (told, flips) == ([], [])
         assert keeper.verdicts == {KEY: Verdict(True, 30.0)}
         keeper.commit(following)
         assert keeper.verdicts == {("web", target.address): Verdict(False, 20.0)}

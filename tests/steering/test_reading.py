@@ -42,9 +42,11 @@ class Outer(msgspec.Struct):
     shapes: tuple[Circle | Square, ...] = ()
     numbers: dict[str, int] = {}
     timeout: float = 1.0
+    code: Annotated[str, Meta(pattern="^a", description="a code")] = "a"
+    file: Annotated[str, Meta(min_length=1, extra={"path": True}, description="a file")] | None = None
 
 
-KEYS = "count, ratio, flag, word, choice, doubled, paired, inner, inner_list, shapes, numbers, timeout"
+KEYS = "count, ratio, flag, word, choice, doubled, paired, inner, inner_list, shapes, numbers, timeout, code, file"
 
 
 def read(content: dict[str, object]) -> tuple[Outer | None, list[tuple[Key, str]]]:
@@ -66,6 +68,7 @@ def test_everything_good() -> None:
         "shapes": [{"shape": "square"}, {"shape": "circle", "radius": 1}],
         "numbers": {"a": 1},
         "timeout": "250ms",
+        "file": "a/b",
     }
     outer, problems = read(content)
     assert problems == []
@@ -82,6 +85,7 @@ def test_everything_good() -> None:
         shapes=(Square(), Circle(1.0)),
         numbers={"a": 1},
         timeout=0.25,
+        file=str(Path("a/b").absolute()),
     )
 
 
@@ -113,6 +117,10 @@ def test_everything_good() -> None:
         ({"shapes": [{"shape": "square", "side": 11}]}, ("shapes", 0, "side"), "expected a number of at most 10"),
         ({"numbers": [1]}, ("numbers",), "expected a table"),
         ({"numbers": {"a": "b"}}, ("numbers", "a"), "expected a whole number"),
+        ({"code": "b"}, ("code",), "expected a code"),
+        ({"file": ""}, ("file",), "expected a file"),
+        ({"file": "a\0"}, ("file",), "expected a file"),
+        ({"file": 1}, ("file",), "expected a file"),
         ({"timeout": None}, ("timeout",), 'expected a number, in seconds or with a unit like "60s"'),
     ],
 )  # fmt: skip

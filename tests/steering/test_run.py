@@ -1,14 +1,17 @@
 """`waypost run` as people have it: real processes, real sockets, signals, and files that change under it."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import dns.edns
@@ -583,6 +586,53 @@ class TestStop:
         finally:
             os.close(reader)
             os.close(writer)
+
+
+@contextmanager
+def receiving(told: list[tuple[str, str, str]]) -> Iterator[int]:
+    """The port of a webhook that takes every message; kind, pool and origin of each event go to `told`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.extend((event["kind"], event["pool"], event["origin"]) for event in message["events"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class TestNotifiers:
+    def test_people_are_told_when_an_origin_dies_and_when_it_returns(self, site: socket.socket, tmp_path: Path) -> None:
+        told: list[tuple[str, str, str]] = []
+        down = [("down", "site", "site-1"), ("down", "site", "")]
+        up = [("up", "site", "site-1"), ("up", "site", "")]
+        port = port_of(site)
+        with receiving(told) as hook:
+            notifier = f'name = "ops"\ntype = "webhook"\nurl = "http://127.0.0.1:{hook}/"\ngroup_for = 0\n'
+            with running(tmp_path, web_settings(port) + "[[notifier]]\n" + notifier) as waypost:
+                site.close()
+                eventually(lambda: len(told) >= 2, waypost.log)
+                assert told == down, "and nothing before: that all is well is no news"
+                spool = waypost.state / "notify" / "ops"
+                eventually(lambda: [path.name for path in spool.iterdir()] == ["grouping.json"], waypost.log)
+                control = waypost.control()
+                os.kill(control, signal.SIGKILL)
+                eventually(lambda: waypost.is_fed() and waypost.control() != control, waypost.log)
+                with reopen(port):
+                    eventually(lambda: len(told) >= 4, waypost.log)
+                    assert told == down + up, "a restarted control remembers what it has told"
+                assert waypost.stop() == 0
 
 
 class TestLimits:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitors.notify.email import EmailNotifier
+from monitors.notify.webhook import WebhookNotifier
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.smtp import SmtpMonitor
 from steering.settings import (
@@ -93,6 +95,23 @@ def test_a_good_file() -> None:
             Pool(name="mail-paris", origins=(mx1, mx2), monitor="smtp"),
             Pool(name="mail-newyork", origins=(mx3,), monitor="ping"),
             Pool(name="spare", origins=(spare,), enabled=False),
+        ),
+        notifiers=(
+            EmailNotifier(
+                name="ops",
+                pools=("mail-*",),
+                origins=("mx[12]",),
+                events=("down", "up"),
+                group_for=60,
+                repeat_every=43_200,
+                give_up_after=7_200,
+                server="mail.example.com",
+                username="waypost",
+                password_file=str(HERE.absolute() / "password"),
+                sender="waypost@example.com",
+                to=("ops@example.com",),
+            ),
+            WebhookNotifier(name="chat", url_file="/etc/chat", format="slack", headers={"X-Team": "dns"}),
         ),
         zones=(
             Zone(name=EXAMPLE, file=str(HERE.absolute() / "zones/example.com.zone")),
