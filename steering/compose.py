@@ -4,7 +4,6 @@ Pure but for look-ups in the world's snapshot of the zone store. What a question
 where that is bounded and the same for everybody: an Answer, or the Steering from which a client's class picks one.
 """
 
-import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -39,6 +38,7 @@ from steering.wire import (
     ancestor,
     depth_below,
     is_below,
+    pack_address,
     parent_name,
     render_record,
     split_records,
@@ -101,9 +101,8 @@ class Location:
 
 def find_address(classes: AddressMap, address: str) -> tuple[int, int]:
     """The class and scope of an address given as text."""
-    if ":" in address:
-        return classes.find6(int.from_bytes(socket.inet_pton(socket.AF_INET6, address.partition("%")[0]), "big"))
-    return classes.find4(int.from_bytes(socket.inet_aton(address), "big"))
+    find = classes.find6 if ":" in address else classes.find4
+    return find(int.from_bytes(pack_address(address), "big"))
 
 
 def compose(query: Query, location: Location, dice: Dice, world: World) -> Answer:

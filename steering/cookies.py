@@ -15,7 +15,6 @@ Rules of this file
 
 import enum
 import re
-import socket
 import struct
 from collections.abc import Sequence
 from hmac import compare_digest
@@ -24,7 +23,7 @@ from typing import Final, NamedTuple
 from siphashc import siphash
 
 from steering.problems import Problem, SettingsError
-from steering.wire import FORMERR, BadPacket
+from steering.wire import FORMERR, BadPacket, pack_address
 
 SECRET_SIZE: Final = 16
 LIFETIME: Final = 3600
@@ -70,7 +69,7 @@ class CookieSigner:
         seconds.
         """
         size = len(option)
-        client = _pack_address(address)
+        client = pack_address(address)
         seconds = int(now)
         if size == 24 and option[8] == _VERSION:
             # Serial number arithmetic (RFC 1982): `age` is counted from the latest timestamp that is allowed.
@@ -126,9 +125,3 @@ def make_secret(dice: bytes) -> str:
 _VERSION: Final = 1
 _unpack_timestamp = struct.Struct("!I").unpack_from
 _pack_fresh = struct.Struct("!B3xI").pack
-
-
-def _pack_address(address: str) -> bytes:
-    if ":" in address:
-        return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-    return socket.inet_aton(address)

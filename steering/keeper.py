@@ -8,16 +8,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from monitors.health import HealthTable, Row, results_needed, step
+from monitors.health import HealthTable, Key, Row, results_needed, step
 from monitors.monitor import Monitor, Result, Target
 from steering.balance.pools import Health, Verdict
 from steering.messages import TargetHealth
 from steering.settings import Settings
 
 logger = logging.getLogger("waypost.health")
-
-Key = tuple[str, str]
-"""(monitor name, address)"""
 
 
 class HealthKeeper:

@@ -5,13 +5,10 @@ Rules for this file: pure. What is told is how things are now. It may have been 
 
 from collections.abc import Iterator, Mapping
 
-from monitors.health import Row
+from monitors.health import Key, Row
 from monitors.notify.event import Event
 from steering.balance.pools import Health, judge_pool
 from steering.settings import Pool, Settings
-
-Key = tuple[str, str]
-"""(monitor name, address)"""
 
 
 def describe_pool(pool: Pool, table: Mapping[Key, Row], health: Health, address: str | None = None) -> Iterator[Event]:

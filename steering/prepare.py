@@ -32,6 +32,7 @@ from geodata.sources import SOURCES
 from geodata.sources.country import COUNTRY_FILE
 from steering.balance.rules import DEFAULT_CLASS, Classifier
 from steering.messages import MapFile
+from steering.serve.feed import FrameReader, encode_frame
 from steering.settings import Settings
 from steering.world import rules_in_use
 from steering.zones.load import LoadReport, ZonesError, stage_zones
@@ -94,15 +95,14 @@ class Preparation:
 
     async def _read(self, expected: "type[ReplyType]") -> "ReplyType":
         assert self._process.stdout is not None
-        received = bytearray()
-        while len(received) < 4 or len(received) < 4 + int.from_bytes(received[:4], "big"):
+        reader = FrameReader()
+        while (body := reader.take_frame()) is None:
             data = await self._process.stdout.receive_some()
             if not data:
-                raise PrepareError(
-                    (f"the process that prepares zones and maps ended: status {await self._process.wait()}",)
-                )
-            received += data
-        reply = msgspec.msgpack.decode(received[4:], type=Reply)
+                status = await self._process.wait()
+                raise PrepareError((f"the process that prepares zones and maps ended: status {status}",))
+            reader.receive(data)
+        reply = msgspec.msgpack.decode(body, type=Reply)
         if isinstance(reply, Failed):
             raise PrepareError(reply.problems)
         assert isinstance(reply, expected)
@@ -128,7 +128,7 @@ async def prepare(settings: Settings, nursery: trio.Nursery) -> Preparation:
         )
     )
     preparation = Preparation(process)
-    await preparation._send(_frame(settings))
+    await preparation._send(encode_frame(settings))
     preparation.prepared = await preparation._read(Prepared)
     return preparation
 
@@ -259,13 +259,8 @@ def _remove_old_maps(directory: Path, used: set[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _frame(message: msgspec.Struct) -> bytes:
-    body = msgspec.msgpack.encode(message)
-    return len(body).to_bytes(4, "big") + body
-
-
 def _reply(stream: BinaryIO, message: Reply) -> None:
-    stream.write(_frame(message))
+    stream.write(encode_frame(message))
     stream.flush()
 
 

@@ -10,6 +10,7 @@ Rules of this file
 """
 
 import functools
+import socket
 import struct
 from collections.abc import Iterable
 from typing import Final
@@ -445,6 +446,13 @@ def split_records(records: bytes) -> list[bytes]:
         parts.append(records[position:end])
         position = end
     return parts
+
+
+def pack_address(address: str) -> bytes:
+    """An address as the socket gave it, 4 or 16 octets; a scope id may follow a %."""
+    if ":" in address:
+        return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    return socket.inet_aton(address)
 
 
 def parent_name(name: bytes) -> bytes:
