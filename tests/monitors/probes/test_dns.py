@@ -1,3 +1,4 @@
+import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -109,9 +110,9 @@ async def test_the_source(peer: Address) -> None:
 async def answering(answer: Answer, tcp_answer: Answer | None = None) -> AsyncIterator[int]:
     """A server over UDP, and TCP with answers of its own; gives the port. What is said over TCP has a length in
     front, but for an answer that is longer than a message can be."""
-    with trio.socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-        await datagrams.bind(("127.0.0.1", 0))
-        port = datagrams.getsockname()[1]
+    datagrams, listeners = await open_both()
+    port = datagrams.getsockname()[1]
+    with datagrams:
 
         async def serve_udp() -> None:
             while True:
@@ -130,9 +131,22 @@ async def answering(answer: Answer, tcp_answer: Answer | None = None) -> AsyncIt
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_udp)
-            nursery.start_soon(trio.serve_listeners, serve_tcp, await trio.open_tcp_listeners(port, host="127.0.0.1"))
+            nursery.start_soon(trio.serve_listeners, serve_tcp, listeners)
             yield port
             nursery.cancel_scope.cancel()
+
+
+async def open_both() -> tuple[trio.socket.SocketType, list[trio.SocketListener]]:
+    """UDP and TCP on one port of loopback; a port that TCP has in use, or had a minute ago, is passed over."""
+    while True:
+        datagrams = trio.socket.socket(type=socket.SOCK_DGRAM)
+        await datagrams.bind(("127.0.0.1", 0))
+        try:
+            return datagrams, await trio.open_tcp_listeners(datagrams.getsockname()[1], host="127.0.0.1")
+        except OSError as error:
+            datagrams.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
 
 
 def reply_to(query: dns.message.Message, *addresses: str) -> bytes:
