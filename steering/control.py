@@ -34,10 +34,10 @@ from steering.messages import (
     HealthChanged,
     Hello,
     MapFile,
+    OriginHealth,
     OriginStatus,
     PoolStatus,
     Status,
-    TargetHealth,
     ToControl,
     WorkerStatus,
     ZoneStatus,
@@ -257,12 +257,12 @@ class Control:
 
     def _configured(self) -> Configured:
         assert self._running is not None, "workers are fed when there is something to tell"
-        health = tuple(TargetHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
+        health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
         settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=())
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
-    def _tell_health(self, change: TargetHealth) -> None:
+    def _tell_health(self, change: OriginHealth) -> None:
         for connection in self._workers:
             connection.send(HealthChanged((change,)))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from monitors.health import HealthTable, Key, Row, results_needed, step
 from monitors.monitor import Monitor, Result, Target
 from steering.balance.pools import Health, Verdict
-from steering.messages import TargetHealth
+from steering.messages import OriginHealth
 from steering.settings import Settings
 
 logger = logging.getLogger("waypost.health")
@@ -24,11 +24,12 @@ class HealthKeeper:
         self.table = HealthTable()
         self._targets: dict[Key, Target] = {}
         self._pending: dict[Target, Row] = {}
-        self._verdicts: dict[Key, Verdict] = {}
+        self._origins: dict[Key, tuple[tuple[str, str], ...]] = {}
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._names: dict[Key, str] = {}
         self._pending_names: dict[Key, str] = {}
-        self.on_change: Callable[[TargetHealth], None] = lambda _: None
-        """Hears of each target of the configuration in force that counts in another way than before."""
+        self.on_change: Callable[[OriginHealth], None] = lambda _: None
+        """Hears of each origin of the configuration in force that counts in another way than before."""
         self.on_flip: Callable[[Target], None] = lambda _: None
         """Hears of each of them that is up or down and was not before; a first result is a flip too."""
         self.on_warning: Callable[[Target, str], None] = lambda _target, _warning: None
@@ -47,9 +48,10 @@ class HealthKeeper:
             return
         self.table = self.table.replace({key: row})
         verdict = judge_row(row, monitor)
-        if self._verdicts.get(key) != verdict:
-            self._verdicts[key] = verdict
-            self.on_change(TargetHealth(*key, verdict))
+        for origin in self._origins[key]:
+            if self._verdicts.get(origin) != verdict:
+                self._verdicts[origin] = verdict
+                self.on_change(OriginHealth(*origin, verdict))
         if old is None or old.healthy != row.healthy:
             self.on_flip(target)
         if result.up and self._warned.get(key) != bool(result.warning):
@@ -83,7 +85,10 @@ class HealthKeeper:
         self._targets = targets
         self._names = name_targets(settings)
         self._warned = {}
-        self._verdicts = {key: judge_row(row, targets[key].monitor) for key, row in rows.items()}
+        self._origins = origins_by_target(settings)
+        self._verdicts = {
+            origin: judge_row(row, targets[key].monitor) for key, row in rows.items() for origin in self._origins[key]
+        }
         self.abandon()
 
     def abandon(self) -> None:
@@ -92,7 +97,7 @@ class HealthKeeper:
 
     @property
     def verdicts(self) -> Health:
-        """What the table says of the targets of the configuration in force."""
+        """What the table says of the origins of the configuration in force."""
         return self._verdicts
 
 
@@ -112,6 +117,17 @@ def targets_of(settings: Settings) -> list[Target]:
         if origin.enabled
     }
     return list(targets.values())
+
+
+def origins_by_target(settings: Settings) -> dict[Key, tuple[tuple[str, str], ...]]:
+    """The (pool, origin) that each target stands for."""
+    origins: dict[Key, list[tuple[str, str]]] = {}
+    for pool in settings.pools:
+        if pool.enabled and pool.monitor is not None:
+            for origin in pool.origins:
+                if origin.enabled:
+                    origins.setdefault((pool.monitor, origin.address), []).append((pool.name, origin.name))
+    return {key: tuple(named) for key, named in origins.items()}
 
 
 def name_targets(settings: Settings) -> dict[Key, str]:

@@ -16,11 +16,11 @@ class MapFile(msgspec.Struct, frozen=True, array_like=True):
     path: str
 
 
-class TargetHealth(msgspec.Struct, frozen=True, array_like=True):
-    """The health of one target."""
+class OriginHealth(msgspec.Struct, frozen=True, array_like=True):
+    """The health of one origin."""
 
-    monitor: str
-    address: str
+    pool: str
+    origin: str
     verdict: Verdict
 
 
@@ -29,15 +29,15 @@ class Configured(msgspec.Struct, frozen=True, tag=True):
 
     settings: Settings
     maps: tuple[MapFile, ...]
-    health: tuple[TargetHealth, ...]
+    health: tuple[OriginHealth, ...]
     cookie_secrets: tuple[bytes, ...]
     """The first signs, all verify."""
 
 
 class HealthChanged(msgspec.Struct, frozen=True, tag=True):
-    """Control to a worker: targets whose health matters to answers in another way than before."""
+    """Control to a worker: origins whose health matters to answers in another way than before."""
 
-    health: tuple[TargetHealth, ...]
+    health: tuple[OriginHealth, ...]
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):

@@ -126,17 +126,17 @@ def make_client(country: str | None, subdivision: str | None, region: str | None
 
 def override_health(settings: Settings, down: tuple[str, ...], health: Health) -> Health:
     """The health of a world in which the origins `down` ("origin" or "pool/origin") are down; raises OfflineError."""
-    targets: dict[str, set[tuple[str, str]]] = {}
+    origins: dict[str, set[tuple[str, str]]] = {}
     for pool in settings.pools:
         for origin in pool.origins:
             if pool.monitor is not None:
                 for name in (origin.name, f"{pool.name}/{origin.name}"):
-                    targets.setdefault(name, set()).add((pool.monitor, origin.address))
+                    origins.setdefault(name, set()).add((pool.name, origin.name))
     changed: dict[tuple[str, str], Verdict] = {}
     for name in down:
-        if name not in targets:
-            raise OfflineError(f"no origin with a monitor is called {name!r}" + did_you_mean(name, sorted(targets)))
-        changed |= {target: Verdict(False, float("inf")) for target in targets[name]}
+        if name not in origins:
+            raise OfflineError(f"no origin with a monitor is called {name!r}" + did_you_mean(name, sorted(origins)))
+        changed |= {origin: Verdict(False, float("inf")) for origin in origins[name]}
     return {**health, **changed}
 
 

@@ -21,7 +21,7 @@ from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
 from steering.cookies import CookieSigner
-from steering.messages import Counted, HealthChanged, Hello, TargetHealth, ToWorker
+from steering.messages import Counted, HealthChanged, Hello, OriginHealth, ToWorker
 from steering.process import WorkerEnd, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond
@@ -131,5 +131,5 @@ class Worker:
             await trio.sleep(COUNT_INTERVAL)
 
 
-def _health_of(rows: tuple[TargetHealth, ...]) -> Health:
-    return {(row.monitor, row.address): row.verdict for row in rows}
+def _health_of(origins: tuple[OriginHealth, ...]) -> Health:
+    return {(each.pool, each.origin): each.verdict for each in origins}

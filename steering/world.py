@@ -98,12 +98,12 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
     def with_health(self, changes: Mapping[tuple[str, str], Verdict]) -> "World":
-        """This world after the health of some targets has changed."""
+        """This world after the health of some origins has changed."""
         health = {**self.health, **changes}
         states = dict(self.states)
         touched: set[tuple[bytes, int]] = set()
         for name, pool in self.pools.items():
-            if pool.monitor is not None and any((pool.monitor, origin.address) in changes for origin in pool.origins):
+            if pool.monitor is not None and any((name, origin.name) in changes for origin in pool.origins):
                 state = judge_pool(pool, health)
                 if state != states[name]:
                     states[name] = state

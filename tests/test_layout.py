@@ -11,6 +11,7 @@ from geodata.sources import SOURCES
 from monitors.notify import NOTIFIERS
 from monitors.probes import PROBES
 from steering.balance.policies import POLICIES
+from steering.commands import COMMANDS
 from steering.records import RECORDS
 
 ROOT = Path(__file__).parent.parent
@@ -21,11 +22,12 @@ TABLES: dict[str, Mapping[str, object]] = {
     "monitors/notify": NOTIFIERS,
     "monitors/probes": PROBES,
     "steering/balance/policies": POLICIES,
+    "steering/commands": COMMANDS,
     "steering/records": RECORDS,
     "geodata/sources": SOURCES,
 }
 """Folder → its table of kinds."""
-SHARED = {"steering/balance/policies/policy.py", "steering/records/record.py"} | {
+SHARED = {"steering/balance/policies/policy.py", "steering/commands/command.py", "steering/records/record.py"} | {
     f"monitors/notify/{name}.py"
     for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
 }
@@ -76,6 +78,7 @@ def is_trio(path: Path) -> bool:
 
 def is_pure(path: Path) -> bool:
     in_programs = path.parent == Path("steering") and path.stem in PROGRAMS
+    in_programs |= path.parent == Path("steering/commands")
     return not in_programs and not is_trio(path) and path != Path("geodata/data/build.py")
 
 
@@ -88,9 +91,9 @@ def test_monitors_and_geodata_know_nothing_of_the_rest(room: str) -> None:
 
 
 @pytest.mark.parametrize("program", ["control", "worker", "supervisor"])
-def test_only_cli_imports_control_worker_and_supervisor(program: str) -> None:
+def test_only_commands_import_control_worker_and_supervisor(program: str) -> None:
     users = {path.as_posix() for path in FILES if f"steering.{program}" in modules_of(path)}
-    assert users <= {"steering/cli.py"}
+    assert all(user == "steering/cli.py" or user.startswith("steering/commands/") for user in users)
 
 
 @pytest.mark.parametrize("folder", TABLES)
@@ -144,7 +147,10 @@ def test_every_kind_has_a_test(folder: str, name: str) -> None:
 
 @pytest.mark.parametrize(("folder", "name"), KINDS)
 def test_every_kind_is_in_the_reference(folder: str, name: str) -> None:
-    """As a word in code, or, for what is no word of the configuration, in prose."""
+    """As a word in code, or, for what is no word of the configuration, in prose; a command, as a heading of its own."""
+    if folder == "steering/commands":
+        assert f"\n## `waypost {name}`\n" in (ROOT / "config" / "commands.md").read_text(encoding="utf-8")
+        return
     text = (ROOT / "config" / "reference.md").read_text(encoding="utf-8")
     quoted = rf'["`]{name}["`]|\b{name}\b(?=[^`\n]*`)' if folder != "geodata/sources" else rf"\b{name}\b"
     assert re.search(quoted, text)

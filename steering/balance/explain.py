@@ -103,6 +103,6 @@ def _explain_origin(origin: Origin, pool: Pool, health: Health) -> OriginReason:
     elif pool.monitor is None:
         state = "unmonitored"
     else:
-        verdict = health.get((pool.monitor, origin.address))
+        verdict = health.get((pool.name, origin.name))
         state = "up" if verdict is None or verdict.up else "down"
     return OriginReason(origin.name, origin.address, state, origin.weight)

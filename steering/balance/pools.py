@@ -15,7 +15,7 @@ from steering.settings import Origin, Pool
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
-    """What the health table says of one (monitor, address), as far as answers are concerned."""
+    """What health says of one origin, as far as answers are concerned."""
 
     up: bool
     flip_after: float
@@ -23,7 +23,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
 
 
 Health = Mapping[tuple[str, str], Verdict]
-"""(monitor, address) -> Verdict; what is not in it has no result yet and counts as up, as nobody starts on a guess."""
+"""(pool, origin) -> Verdict; what is not in it has no result yet and counts as up, as nobody starts on a guess."""
 
 _UNKNOWN = Verdict(True, math.inf)
 
@@ -50,7 +50,7 @@ def judge_pool(pool: Pool, health: Health) -> PoolState:
     enabled = tuple(origin for origin in pool.origins if origin.enabled) if pool.enabled else ()
     if pool.monitor is None:
         return PoolState(bool(enabled), enabled, enabled, math.inf)
-    verdicts = [health.get((pool.monitor, origin.address), _UNKNOWN) for origin in enabled]
+    verdicts = [health.get((pool.name, origin.name), _UNKNOWN) for origin in enabled]
     healthy = tuple(origin for origin, verdict in zip(enabled, verdicts, strict=True) if verdict.up)
     flip_after = min((verdict.flip_after for verdict in verdicts), default=math.inf)
     return PoolState(len(healthy) >= pool.minimum_origins, enabled, healthy, flip_after)

@@ -21,7 +21,7 @@ from steering import control
 from steering.balance.pools import Verdict
 from steering.control import FIRST_RESULTS_MARGIN, ConfigurationError, Control
 from steering.keeper import HealthKeeper
-from steering.messages import Configured, Counted, HealthChanged, Hello, Status, TargetHealth
+from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
 from steering.prepare import Prepared, PrepareError
 from steering.settings import Settings, load_settings
 from tests.steering.running import web_settings
@@ -266,7 +266,7 @@ class TestReload:
         for worker in workers:
             assert isinstance(worker.told[-1], Configured)
             assert worker.told[-1].settings == without_zones(load_settings(stage.config))
-            assert worker.told[-1].health == (TargetHealth("web", "127.0.0.1", Verdict(True, 1.0)),)
+            assert worker.told[-1].health == (OriginHealth("site", "site-1", Verdict(True, 1.0)),)
         assert "the configuration is in force" in caplog.text
 
     @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ class TestFeed:
         stage.give(UP)
         assert worker.told == [first], "a result that changes nothing is not told"
         stage.give(DOWN)
-        assert worker.told[1:] == [HealthChanged((TargetHealth("web", "127.0.0.1", Verdict(False, 1.0)),))]
+        assert worker.told[1:] == [HealthChanged((OriginHealth("site", "site-1", Verdict(False, 1.0)),))]
 
     async def test_who_is_fed_is_in_the_status(self, stage: Stage) -> None:
         await stage.taken()

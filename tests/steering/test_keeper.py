@@ -9,7 +9,7 @@ from monitors.monitor import Reason, Result, Target
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
 from steering.keeper import HealthKeeper, judge_row, name_targets, targets_of
-from steering.messages import TargetHealth
+from steering.messages import OriginHealth
 from steering.settings import Origin, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 
@@ -18,6 +18,7 @@ DOWN = Result(False, Reason.REFUSED, "Connection refused")
 MONITOR = TcpMonitor(name="web", port=80, interval=10, timeout=1, consecutive_down=3, consecutive_up=2)
 OTHER_PORT = TcpMonitor(name="web", port=81, interval=10, timeout=1, consecutive_down=3, consecutive_up=2)
 KEY = ("web", "192.0.2.1")
+ORIGIN = ("paris", "paris-1")
 
 
 def paris(monitor: TcpMonitor = MONITOR, address: str = "192.0.2.1") -> Settings:
@@ -28,13 +29,13 @@ def paris(monitor: TcpMonitor = MONITOR, address: str = "192.0.2.1") -> Settings
 
 
 @pytest.fixture
-def told() -> list[TargetHealth]:
+def told() -> list[OriginHealth]:
     """What `keeper` says."""
     return []
 
 
 @pytest.fixture
-def keeper(told: list[TargetHealth]) -> HealthKeeper:
+def keeper(told: list[OriginHealth]) -> HealthKeeper:
     """One that has `paris()` in force."""
     made = HealthKeeper()
     made.on_change = told.append
@@ -53,11 +54,11 @@ def take(keeper: HealthKeeper) -> Take:
 
 class TestInForce:
     def test_the_verdict_is_told_when_it_matters_to_answers(
-        self, keeper: HealthKeeper, told: list[TargetHealth], take: Take
+        self, keeper: HealthKeeper, told: list[OriginHealth], take: Take
     ) -> None:
         for result in (UP, UP, DOWN, DOWN, UP, DOWN, DOWN, DOWN, UP, UP):
             take(result)
-            assert keeper.verdicts == {KEY: told[-1].verdict}
+            assert keeper.verdicts == {ORIGIN: told[-1].verdict}
         assert [(each.verdict.up, each.verdict.flip_after) for each in told] == [
             (True, 30.0),
             (True, 20.0),
@@ -72,7 +73,7 @@ class TestInForce:
 
     def test_a_flip_is_told_once_when_the_verdict_says_so(self, keeper: HealthKeeper, take: Take) -> None:
         flips: list[tuple[bool, bool]] = []
-        keeper.on_flip = lambda _: flips.append((keeper.table[KEY].healthy, keeper.verdicts[KEY].up))
+        keeper.on_flip = lambda _: flips.append((keeper.table[KEY].healthy, keeper.verdicts[ORIGIN].up))
         for result in (UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP):
             take(result)
         assert flips == [(True, True), (False, False), (True, True)]
@@ -103,7 +104,7 @@ class TestInForce:
         assert "is DOWN" not in lines[1] + lines[2]
 
     def test_a_target_that_has_gone_and_comes_again_starts_anew(
-        self, keeper: HealthKeeper, told: list[TargetHealth], take: Take
+        self, keeper: HealthKeeper, told: list[OriginHealth], take: Take
     ) -> None:
         take(DOWN)
         keeper.commit(paris(address="192.0.2.2"))
@@ -120,7 +121,7 @@ class TestInForce:
         row = keeper.table[KEY]
         keeper.commit(paris())
         assert keeper.table[KEY] == row
-        assert keeper.verdicts == {KEY: Verdict(True, 10.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 10.0)}
 
 
 class TestNext:
@@ -135,7 +136,7 @@ class TestNext:
         ids=["the same name, another port", "a new address"],
     )
     def test_they_count_from_the_moment_it_is(
-        self, keeper: HealthKeeper, told: list[TargetHealth], take: Take, following: Settings, target: Target
+        self, keeper: HealthKeeper, told: list[OriginHealth], take: Take, following: Settings, target: Target
     ) -> None:
         take(UP)
         del told[:]
@@ -145,17 +146,17 @@ class TestNext:
         keeper.take(target, DOWN)
         take(UP)
         assert (told, flips) == ([], [])
-        assert keeper.verdicts == {KEY: Verdict(True, 30.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0)}
         keeper.commit(following)
-        assert keeper.verdicts == {("web", target.address): Verdict(False, 20.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(False, 20.0)}
         keeper.take(target, UP)
-        assert told == [TargetHealth("web", target.address, Verdict(False, 10.0))]
+        assert told == [OriginHealth(*ORIGIN, Verdict(False, 10.0))]
         keeper.commit(paris())
         keeper.commit(following)
         assert keeper.verdicts == {}, "they count once"
 
     def test_they_are_forgotten_if_it_never_is(
-        self, keeper: HealthKeeper, told: list[TargetHealth], take: Take
+        self, keeper: HealthKeeper, told: list[OriginHealth], take: Take
     ) -> None:
         take(UP)
         del told[:]
@@ -163,7 +164,7 @@ class TestNext:
         keeper.take(Target(OTHER_PORT, "192.0.2.1"), DOWN)
         keeper.abandon()
         assert told == []
-        assert keeper.verdicts == {KEY: Verdict(True, 30.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0)}
         keeper.expect(paris(OTHER_PORT))
         keeper.commit(paris(OTHER_PORT))
         assert keeper.verdicts == {}

@@ -22,7 +22,11 @@ POOL = Pool("paris", (ONE, TWO, OFF), monitor="web", minimum_origins=2)
 def told(rows: dict[str, Row], address: str | None = None, pool: Pool = POOL) -> list[tuple[str, str, bool, float]]:
     """Kind, origin, up and since of each event."""
     table = {("web", address): row for address, row in rows.items()}
-    health = {key: judge_row(row, MONITOR) for key, row in table.items()}
+    health = {
+        (pool.name, origin.name): judge_row(rows[origin.address], MONITOR)
+        for origin in pool.origins
+        if origin.address in rows
+    }
     events = list(describe_pool(pool, table, health, address))
     assert all(event.pool == pool.name and event.monitor == "web" for event in events)
     return [(event.kind, event.origin, event.up, event.since) for event in events]
@@ -59,13 +63,13 @@ def test_the_reason_is_that_of_the_state() -> None:
     row = step(None, DOWN, MONITOR, 7.0)
     for given, reason, evidence in [(row, "refused", "Connection refused"), (step(row, UP, MONITOR, 8.0), "", "")]:
         table = {("web", "192.0.2.1"): given}
-        event = next(describe_pool(POOL, table, {("web", "192.0.2.1"): judge_row(given, MONITOR)}))
+        event = next(describe_pool(POOL, table, {("paris", "one"): judge_row(given, MONITOR)}))
         assert (event.kind, event.address, event.reason, event.evidence) == ("down", "192.0.2.1", reason, evidence)
 
 
 def test_a_pool_says_how_many_are_healthy() -> None:
     row = step(None, DOWN, MONITOR, 7.0)
-    *_, event = describe_pool(POOL, {("web", "192.0.2.1"): row}, {("web", "192.0.2.1"): judge_row(row, MONITOR)})
+    *_, event = describe_pool(POOL, {("web", "192.0.2.1"): row}, {("paris", "one"): judge_row(row, MONITOR)})
     assert event.reason == "1 of 2 origins healthy, 2 needed"
 
 

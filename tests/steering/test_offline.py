@@ -250,14 +250,14 @@ class TestMakeClient:
 class TestOverrideHealth:
     def test_a_name_is_every_origin_of_that_name(self, configured: Settings) -> None:
         down = Verdict(False, INF)
-        assert override_health(configured, ("a",), {}) == {("web", "192.0.2.1"): down, ("deep", "192.0.2.1"): down}
-        assert override_health(configured, ("two/a",), {}) == {("deep", "192.0.2.1"): down}
+        assert override_health(configured, ("a",), {}) == {("one", "a"): down, ("two", "a"): down}
+        assert override_health(configured, ("two/a",), {}) == {("two", "a"): down}
 
     def test_what_is_not_overridden_stays(self, configured: Settings) -> None:
-        seen: Health = {("web", "192.0.2.2"): Verdict(False, 3.0), ("web", "192.0.2.1"): Verdict(True, 3.0)}
+        seen: Health = {("one", "b"): Verdict(False, 3.0), ("one", "a"): Verdict(True, 3.0)}
         assert override_health(configured, (), seen) == seen
         overridden = override_health(configured, ("one/a",), seen)
-        assert overridden == {("web", "192.0.2.1"): Verdict(False, INF), ("web", "192.0.2.2"): Verdict(False, 3.0)}
+        assert overridden == {("one", "a"): Verdict(False, INF), ("one", "b"): Verdict(False, 3.0)}
 
     @pytest.mark.parametrize(("name", "hint"), [("aa", "a"), ("one/bb", "one/b"), ("z", ""), ("one", ""), ("", "")])
     def test_an_unknown_name(self, configured: Settings, name: str, hint: str) -> None:

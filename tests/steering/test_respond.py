@@ -590,7 +590,7 @@ def test_the_dice_choose_by_weight(world: World) -> None:
 
 
 def test_a_changed_health_changes_the_answer(world: World) -> None:
-    down = {("tcp", "192.0.2.101"): Verdict(False, 60.0)}
+    down = {("paris", "paris-1"): Verdict(False, 60.0)}
     assert len(ask(world, "geo", "A").answer[0]) == 2
     changed = world.with_health(down)
     assert [rdata.to_text() for rdata in ask(changed, "geo", "A").answer[0]] == ["192.0.2.102"]

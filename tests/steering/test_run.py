@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -400,8 +400,10 @@ class TestDeaths:
 
     def test_everything_dies_at_once(self, waypost: Waypost) -> None:
         for process in waypost.processes():
+            # Who dies may take others along.
             if process != waypost.process.pid:
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
         eventually(waypost.is_fed, waypost.log)
         waypost.answers(UP)
         assert waypost.stop() == 0

@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile, TargetHealth, ToControl
+from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile, OriginHealth, ToControl
 from steering.prepare import compile_maps
 from steering.process import WorkerEnd
 from steering.serve.feed import Connection, serve_feed
@@ -35,7 +35,7 @@ path = "own.csv"
 """
 SECRETS = (bytes(16),)
 UP, SORRY = ["192.0.2.1"], ["192.0.2.99"]
-DOWN = HealthChanged((TargetHealth("web", "127.0.0.1", Verdict(False, 5.0)),))
+DOWN = HealthChanged((OriginHealth("site", "site-1", Verdict(False, 5.0)),))
 
 
 class Stage:
@@ -199,7 +199,7 @@ async def test_health_and_settings_change_what_is_answered(stage: Stage) -> None
     await stage.start()
     await stage.start_control(Configured(settings, (), DOWN.health, SECRETS))
     await stage.answers(SORRY)
-    stage.tell(HealthChanged((TargetHealth("web", "127.0.0.1", Verdict(True, 5.0)),)))
+    stage.tell(HealthChanged((OriginHealth("site", "site-1", Verdict(True, 5.0)),)))
     await stage.answers(UP)
     assert await stage.ask(tcp=True) == UP
     stage.tell(DOWN)
@@ -211,7 +211,7 @@ async def test_health_and_settings_change_what_is_answered(stage: Stage) -> None
 async def test_a_change_of_a_target_that_nobody_knows_does_nothing(stage: Stage) -> None:
     await stage.start()
     await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
-    stage.tell(HealthChanged((TargetHealth("gone", "127.0.0.1", Verdict(False, 5.0)),)))
+    stage.tell(HealthChanged((OriginHealth("gone", "site-1", Verdict(False, 5.0)),)))
     stage.tell(HealthChanged(()))
     await stage.answers(UP)
 
@@ -236,7 +236,7 @@ async def test_without_control_it_goes_on_and_it_finds_the_next_one(stage: Stage
     assert await stage.ask(tcp=True) == UP
     await stage.start_control(msgspec.structs.replace(first, health=DOWN.health))
     await stage.answers(SORRY)
-    stage.tell(HealthChanged((TargetHealth("web", "127.0.0.1", Verdict(True, 5.0)),)))
+    stage.tell(HealthChanged((OriginHealth("site", "site-1", Verdict(True, 5.0)),)))
     await stage.answers(UP)
 
 

@@ -10,12 +10,12 @@ from steering.wire import AAAA, CNAME, MX, TXT, A
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1")
 MONITORS = ("tcp", "icmp")
-TARGETS = [(monitor, address) for monitor in MONITORS for address in ADDRESSES]
+ORIGINS = [(f"pool-{pool}", f"origin-{origin}") for pool in range(4) for origin in range(4)]
 SERVER = Server(("127.0.0.1:53",), "state")
 
 weights = st.sampled_from([0.0, 0.25, 0.5, 1.0]) | st.floats(0, 1)
 verdicts = st.builds(Verdict, st.booleans(), st.sampled_from([0.0, 0.5, 10.0, 60.0, 600.0]))
-health_tables: st.SearchStrategy[Health] = st.dictionaries(st.sampled_from(TARGETS), verdicts, max_size=len(TARGETS))
+health_tables: st.SearchStrategy[Health] = st.dictionaries(st.sampled_from(ORIGINS), verdicts, max_size=len(ORIGINS))
 
 
 policies: st.SearchStrategy[Literal["", "off", "random", "geo"]] = st.sampled_from(["", "off", "random", "geo"])

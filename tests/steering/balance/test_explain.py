@@ -59,7 +59,13 @@ def explain_class(steering: Steering, number: int, rule: str, world: World) -> S
 
 
 def down(*numbers: int) -> Health:
-    return {("tcp", f"192.0.2.{number}"): Verdict(False, 7.5) for number in numbers}
+    """Those at 192.0.2.number."""
+    return {
+        (pool.name, origin.name): Verdict(False, 7.5)
+        for pool in POOLS
+        for origin in pool.origins
+        if int(origin.address.rpartition(".")[2]) in numbers
+    }
 
 
 def pools_of(reason: SteeringReason) -> list[tuple[str, str, int, float]]:

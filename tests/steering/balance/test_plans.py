@@ -51,7 +51,13 @@ POOLS = {
 
 
 def down(*numbers: int, flip_after: float = 60.0) -> dict[tuple[str, str], Verdict]:
-    return {("tcp", f"192.0.2.{number}"): Verdict(False, flip_after) for number in numbers}
+    """Those at 192.0.2.number, which are named so."""
+    return {
+        (pool.name, origin.name): Verdict(False, flip_after)
+        for pool in POOLS.values()
+        for origin in pool.origins
+        if int(origin.address.rpartition(".")[2]) in numbers
+    }
 
 
 def balancer(*defaults: str, policy: str = "off", ttl: int = 30, fixed: bool = False, **weights: float) -> LoadBalancer:
@@ -125,7 +131,8 @@ def test_a_pool_whose_healthy_origins_carry_none_of_the_type_is_down_for_it() ->
         monitor="tcp",
     )
     pools = {"mixed": mixed, "tlast": POOLS["tlast"]}
-    for health, fallback in (({}, False), (down(1), True), (down(2), False)):
+    for down, fallback in (("", False), ("a", True), ("b", False)):
+        health = {("mixed", down): Verdict(False, 60.0)}
         states = {name: judge_pool(each, health) for name, each in pools.items()}
         assert choose_pools(balancer("mixed"), ("mixed",), TXT, pools, states).fallback == fallback
         assert not choose_pools(balancer("mixed"), ("mixed",), A, pools, states).fallback
@@ -134,7 +141,8 @@ def test_a_pool_whose_healthy_origins_carry_none_of_the_type_is_down_for_it() ->
 def test_a_fallback_pool_whose_healthy_origins_carry_none_of_the_type_answers_with_the_others() -> None:
     last = Pool("tlast", (Origin("a", "192.0.2.1", records={TXT: (b"a",)}), Origin("b", "192.0.2.2")), monitor="tcp")
     pools = {"one": POOLS["one"], "tlast": last}
-    states = {name: judge_pool(each, down(1)) for name, each in pools.items()}
+    health = {("tlast", "a"): Verdict(False, 60.0)}
+    states = {name: judge_pool(each, health) for name, each in pools.items()}
     plan = make_plan(balancer("one"), ("one",), TXT, pools, states)
     assert [rrset[1] for rrset in plan.rrsets] == [1]
 
@@ -211,7 +219,7 @@ def test_nothing_of_weight_0_is_drawn() -> None:
     ],
 )
 def test_the_ttl(ttl: int, fixed: bool, flip_after: float, expected: int) -> None:
-    plan = plan_of(balancer("one", ttl=ttl, fixed=fixed), {("tcp", "192.0.2.10"): Verdict(True, flip_after)})
+    plan = plan_of(balancer("one", ttl=ttl, fixed=fixed), {("one", "one-10"): Verdict(True, flip_after)})
     assert plan.ttl == expected
     for rrset in plan.rrsets:
         assert {int.from_bytes(record[6:10], "big") for record in split_records(rrset[2])} == {expected}
@@ -222,7 +230,7 @@ def test_the_ttl(ttl: int, fixed: bool, flip_after: float, expected: int) -> Non
     [
         pytest.param(balancer("two", "one", ttl=300), down(20, flip_after=5.0), 5, id="an earlier pool may come back"),
         pytest.param(balancer("one", "two", ttl=300), down(20, flip_after=5.0), 300, id="a later pool may come back"),
-        pytest.param(balancer("one", "two", ttl=300), {("tcp", "192.0.2.20"): Verdict(True, 5.0)}, 300, id="or fail"),
+        pytest.param(balancer("one", "two", ttl=300), {("two", "two-20"): Verdict(True, 5.0)}, 300, id="or fail"),
         pytest.param(
             balancer("one", "two", policy="random", ttl=300),
             down(20, flip_after=5.0),

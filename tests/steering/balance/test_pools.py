@@ -27,8 +27,8 @@ def origin(number: int, weight: float = 1.0, *, enabled: bool = True, **records:
 
 
 def health(**verdicts: Verdict) -> Health:
-    """Verdicts by the last octet of the address: o1=UP."""
-    return {("tcp", f"192.0.2.{name[1:]}"): verdict for name, verdict in verdicts.items()}
+    """Verdicts on origins of the pool "p": o1=UP."""
+    return {("p", name): verdict for name, verdict in verdicts.items()}
 
 
 def address(number: int) -> bytes:
@@ -55,8 +55,8 @@ def test_minimum_origins(minimum: int, table: Health, up: bool, healthy: str, fl
     assert (state.up, " ".join(each.name for each in state.healthy), state.flip_after) == (up, healthy, flip_after)
 
 
-def test_another_monitor_says_nothing_about_a_pool() -> None:
-    pool = Pool("p", (origin(1),), True, "icmp")
+def test_another_pool_says_nothing_about_a_pool() -> None:
+    pool = Pool("q", (origin(1),), True, "icmp")
     assert judge_pool(pool, health(o1=DOWN)).up
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from monitors.monitor import Reason, Result
 from monitors.scheduler import Statistics
-from steering import cli
 from steering.cli import main
+from steering.commands import command
 from steering.messages import OriginStatus, PoolStatus, Status, WorkerStatus, ZoneStatus
 from tests.steering.running import PROGRAM, environment, run_command, zone_text
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "waypost.toml"
+EXAMPLE = Path(__file__).parents[3] / "config" / "waypost.toml"
 
 SETTINGS = """
 [server]
@@ -254,9 +254,9 @@ class TestCheck:
         config.unlink()
         if content is not None:
             config.write_bytes(content)
-        for command in (["check"], ["run"], ["status"], ["answer"]):
-            more = ["www.example.com"] if command == ["answer"] else []
-            status, out, error = run(*command, config, *more)
+        for words in (["check"], ["run"], ["status"], ["answer"]):
+            more = ["www.example.com"] if words == ["answer"] else []
+            status, out, error = run(*words, config, *more)
             assert (status, out) == (1, "")
             assert str(config) in error
             assert message in error
@@ -426,7 +426,7 @@ STATUS = Status(
 class TestStatus:
     @pytest.fixture(autouse=True)
     def _runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "ask_control", lambda state, request: msgspec.to_builtins(STATUS))  # noqa: ARG005
+        monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(STATUS))  # noqa: ARG005
 
     def test_text(self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "300")
@@ -457,11 +457,11 @@ class TestStatus:
     def test_0_when_every_enabled_pool_is_up(self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         paris, off = STATUS.pools
         up = msgspec.structs.replace(STATUS, pools=(msgspec.structs.replace(paris, up=True), off))
-        monkeypatch.setattr(cli, "ask_control", lambda state, request: msgspec.to_builtins(up))  # noqa: ARG005
+        monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(up))  # noqa: ARG005
         assert run("status", config)[0] == 0
 
     def test_a_reply_of_another_version(self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "ask_control", lambda state, request: {"pools": 7})  # noqa: ARG005
+        monkeypatch.setattr(command, "ask_control", lambda state, request: {"pools": 7})  # noqa: ARG005
         status, out, error = run("status", config)
         assert (status, out, len(error.splitlines())) == (1, "", 1)
 
@@ -471,7 +471,7 @@ class TestStatus:
         paris = STATUS.pools[0]
         origin = msgspec.structs.replace(paris.origins[0], evidence=Result(False, Reason.BAD_REPLY, said).evidence)
         status = msgspec.structs.replace(STATUS, pools=(msgspec.structs.replace(paris, origins=(origin,)),))
-        monkeypatch.setattr(cli, "ask_control", lambda state, request: msgspec.to_builtins(status))  # noqa: ARG005
+        monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(status))  # noqa: ARG005
         monkeypatch.setenv("COLUMNS", "500")
         with redirect_stdout(io.StringIO()) as out:
             assert main(["status", str(EXAMPLE)]) == 1

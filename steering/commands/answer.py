@@ -1,0 +1,128 @@
+"""waypost answer CONFIG NAME TYPE: what a client gets and why."""
+
+import argparse
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from geodata.regions import REGIONS, REGIONS_FILE, Regions
+from steering import offline
+from steering.balance.explain import PoolReason
+from steering.balance.pools import Health, Verdict
+from steering.commands.command import (
+    BAD,
+    GOOD,
+    Command,
+    UsageError,
+    add_config,
+    add_json,
+    ask_status,
+    checked,
+    open_console,
+    print_json,
+    state_text,
+)
+from steering.offline import Client, Told
+from steering.settings import Settings, load_settings
+from steering.values import parse_address, parse_country, parse_subdivision
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its grammar."""
+    add_config(parser)
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("type", metavar="TYPE", nargs="?", default="A")
+    who = parser.add_argument_group("the client (default: one that nobody knows the place of)")
+    who.add_argument("--from", dest="address", metavar="ADDRESS", type=checked(parse_address), help="IPv4 or IPv6")
+    who.add_argument("--country", type=checked(lambda text: parse_country(text.upper())), help="two letters, like FR")
+    who.add_argument("--subdivision", type=checked(lambda text: parse_subdivision(text.upper())), help="like US-CA")
+    who.add_argument("--region", choices=REGIONS)
+    what_if = parser.add_argument_group("health (default: everything is up)")
+    what_if.add_argument(
+        "--down",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="an origin, or POOL/ORIGIN, that is down; may be repeated",
+    )
+    what_if.add_argument("--live", action="store_true", help="the health that the running waypost sees")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """waypost answer CONFIG NAME TYPE"""
+    settings = load_settings(arguments.config)
+    client = _client_of(arguments, settings)
+    health = _live_health(settings) if arguments.live else {}
+    health = offline.override_health(settings, arguments.down, health)
+    with offline.open_zones(settings) as zones:
+        told = offline.answer_offline(settings, zones, client, arguments.name, arguments.type, health)
+    if arguments.json:
+        print_json(told)
+    else:
+        show_told(told, open_console())
+    return GOOD if told.answer else BAD
+
+
+def _client_of(arguments: argparse.Namespace, settings: Settings) -> Client:
+    place = (arguments.country, arguments.subdivision, arguments.region)
+    if arguments.address is not None:
+        if any(place):
+            raise UsageError("--from looks the place up: leave out --country, --subdivision and --region")
+        return Client(address=arguments.address)
+    regions = Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
+    return offline.make_client(*place, regions)
+
+
+def _live_health(settings: Settings) -> Health:
+    return {
+        (pool.name, origin.name): Verdict(origin.up, origin.flip_after or math.inf)
+        for pool in ask_status(settings).pools
+        for origin in pool.origins
+        if origin.up is not None
+    }
+
+
+def show_told(told: Told, console: Console) -> None:
+    """The answer as dig prints it, then the reasons."""
+    console.print(f";; {told.question} for {told.client}: {told.rcode}")
+    for title, lines in (("", told.answer), ("authority", told.authority), ("additional", told.additional)):
+        if lines and title:
+            console.print(f";; {title}")
+        for line in lines:
+            console.print(Text(line, "bold" if not title else ""))
+    console.print()
+    console.print(f"client      {offline.describe_place(told.place)} ({told.place_source})")
+    if told.scope is not None:
+        console.print(f"scope       /{told.scope}: every client inside this prefix gets the same")
+    for reason in told.reasons:
+        console.print(f"steered     {reason.load_balancer} {reason.type} by {reason.policy}, rule {reason.rule}")
+        for pool in reason.pools:
+            _show_pool(pool, reason.fallback and pool.share > 0, console)
+        console.print(f"  ttl       {reason.ttl} s: {reason.ttl_reason}")
+    if not told.reasons:
+        console.print("steered     no: the same answer for every client")
+
+
+def _show_pool(pool: PoolReason, fallback: bool, console: Console) -> None:
+    line = Text(f"  pool      {pool.name}: ")
+    line.append_text(state_text(pool.state))
+    line.append(f", {pool.healthy} healthy, needs {pool.minimum_origins}")
+    if fallback:
+        line.append(" -> answers as the fallback", "bold")
+    elif pool.share:
+        line.append(f" -> answers{'' if pool.share == 1 else f' {pool.share:.1%}'}", "bold")
+    console.print(line)
+    for origin in pool.origins:
+        entry = Text(f"    origin  {origin.name} {origin.address}: ")
+        entry.append_text(state_text(origin.state))
+        if origin.weight != 1:
+            entry.append(f", weight {origin.weight:g}")
+        console.print(entry)
+
+
+COMMAND = Command(
+    "Show what a client gets and why, without a server; exit status 1 if the answer is no data.", add_arguments, run
+)
