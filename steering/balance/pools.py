@@ -20,6 +20,10 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     up: bool
     flip_after: float
     """Seconds that must pass before the next result that could change `up`: interval × results still needed."""
+    share: float = 1.0
+    """How much of its traffic it takes, from 0 to 1."""
+    rtt: float | None = None
+    """The round trip of its checks, in seconds."""
 
 
 Health = Mapping[tuple[str, str], Verdict]
