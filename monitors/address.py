@@ -1,6 +1,7 @@
-"""Addresses of origins and sources, and names of hosts: IP literals, never looked up. Pure."""
+"""Addresses of origins and sources, and names of hosts, as text; nothing here looks a name up. Pure."""
 
 import ipaddress
+import re
 import socket
 from typing import Annotated
 
@@ -11,6 +12,21 @@ def family_of(address: str) -> socket.AddressFamily:
     """AF_INET or AF_INET6. ValueError for anything but an IP literal, so that no probe can end in a name
     look-up."""
     return socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
+
+
+def is_host_name(address: str) -> bool:
+    """Whether what `parse_address_or_name` gave is a host name."""
+    return ":" not in address and not address.rpartition(".")[2].isdigit()
+
+
+def join_endpoint(address: str, port: int | None, host: str | None) -> str:
+    """What tells a target from others of its monitor: the address, and what it has of its own.
+
+    "192.0.2.1", "192.0.2.1:8080", "[2001:db8::1]:8080", "www.example.com@192.0.2.1:8080".
+    """
+    if port is not None:
+        address = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return address if host is None else f"{host}@{address}"
 
 
 def source_towards(address: str, source: str | None) -> str | None:
@@ -29,7 +45,24 @@ def parse_address(text: str) -> str:
     return str(address)
 
 
+def parse_address_or_name(text: str) -> str:
+    """An IP address in canonical form, or a host name in lower case without its last dot; ValueError.
+
+    A name has a dot, be it the last one: so a word that is none is not looked up for ever.
+    """
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        name = text.lower().removesuffix(".")
+        if "." in text and len(name) <= 253 and re.search(HOST_NAME, name) and is_host_name(name):
+            return name
+        raise ValueError(f"expected {_ADDRESS_OR_NAME}") from None
+    return parse_address(text)
+
+
+HOST_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\Z"
+_ADDRESS_OR_NAME = 'an IPv4 or IPv6 address, or a host name with a dot, like "www.example.com"'
+
 Address = Annotated[str, Meta(extra={"parse": parse_address}, description="an IPv4 or IPv6 address")]
-HostName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\Z", max_length=253)
-]
+AddressOrName = Annotated[str, Meta(extra={"parse": parse_address_or_name}, description=_ADDRESS_OR_NAME)]
+HostName = Annotated[str, Meta(pattern=HOST_NAME, max_length=253)]

@@ -9,13 +9,14 @@ the redirection itself is the response that is judged.
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from monitors.monitor import Reason, Result
+from monitors.address import is_host_name
+from monitors.monitor import Port, Reason, Result, Target
 from monitors.payload import show
 from monitors.tls import TlsMonitor
 
@@ -51,11 +52,19 @@ def parse_header(name: str, value: str) -> tuple[str, str]:
         raise ValueError("expected printable ASCII characters, without spaces at the ends")
     if name.lower() in OURS:
         raise ValueError("is set by the check itself")
-    if name.lower() == "host" and re.fullmatch(HOST, value) is None:
-        raise ValueError('expected a host name, with the port if that is not the usual one, like "www.example.com"')
-    return name, value
+    return name, parse_host_header(value) if name.lower() == "host" else value
 
 
+def parse_host_header(value: str) -> str:
+    """The Host header of a request; ValueError."""
+    if re.fullmatch(HOST, value) is None:
+        raise ValueError(f"expected {_HOST_HEADER}")
+    return value
+
+
+_HOST_HEADER = 'a host name, with the port if that is not the usual one, like "www.example.com"'
+
+HostHeader = Annotated[str, Meta(extra={"parse": parse_host_header}, description=_HOST_HEADER)]
 Codes = Annotated[
     tuple[tuple[int, int], ...],
     Meta(extra={"parse": parse_codes}, description='status codes, like "200", "2xx" or "200-299,301"'),
@@ -66,9 +75,11 @@ Headers = Annotated[
 
 
 class HttpFields(TlsMonitor, frozen=True, kw_only=True):
-    """`headers` take the place of our own of the same name. `expected_body` must be in the first 10 KB of the
-    body, whatever its case; empty means that the body is not read."""
+    """`headers` take the place of our own of the same name; the Host header is that of the target, else of `headers`,
+    else the address as it is configured. `expected_body` must be in the first 10 KB of the body, whatever its case;
+    empty means that the body is not read."""
 
+    port: Port = 80
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
     path: Annotated[str, Meta(pattern=PATH, max_length=2048)] = "/"
     headers: Headers = ()
@@ -82,6 +93,14 @@ class HttpFields(TlsMonitor, frozen=True, kw_only=True):
         names = [name.lower() for name, _ in self.headers]
         if len(set(names)) < len(names):
             yield "headers", "one of them is there twice: case makes no difference"
+
+    def towards(self, target: Target) -> Self:
+        monitor = super().towards(target)
+        others = tuple(pair for pair in self.headers if pair[0].lower() != "host")
+        host = target.host
+        if host is None and is_host_name(target.address) and others == self.headers:
+            host = Place(str(self.__struct_config__.tag), target.address, monitor.port, "/").authority
+        return monitor if host is None else msgspec.structs.replace(monitor, headers=(("Host", host), *others))
 
 
 class Place(NamedTuple):

@@ -10,11 +10,11 @@ again.
 
 import enum
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import msgspec
 
-from monitors.address import Address
+from monitors.address import Address, join_endpoint
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -29,7 +29,8 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     must not exceed `interval` (the settings check that, as it takes two fields). A timeout, and nothing else,
     is tried again at once up to `retries` times. `consecutive_up` and `consecutive_down` are the results in a
     row that a flip needs; 0 and 1 both mean at once. Checks come from `source`, an address of this machine; an
-    address of the other family is checked from where the system chooses, as without `source`.
+    address of the other family is checked from where the system chooses, as without `source`. Of a host name that
+    has several addresses, `addresses` says how many must pass (host.py).
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=255)]
@@ -39,18 +40,37 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     consecutive_up: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     consecutive_down: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     source: Address | None = None
+    addresses: Literal["any", "all"] = "any"
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Fields that contradict each other, as (field, what is wrong): what a kind asks of its fields together."""
         yield from ()
 
+    def towards(self, target: "Target") -> Self:
+        """This monitor with what the target has of its own, where the kind has such a field: here, the port."""
+        if target.port is None or not hasattr(self, "port"):
+            return self
+        return msgspec.structs.replace(self, port=target.port)
+
 
 class Target(msgspec.Struct, frozen=True):
-    """One monitor applied to one address (an IP literal in canonical form): the unit that is scheduled and
-    reported."""
+    """One monitor applied to one address, an IP literal in canonical form or a host name: the unit that is scheduled
+    and reported. `port` and `host` (that of the Host header) take the place of those of the monitor."""
 
     monitor: Monitor
     address: str
+    port: int | None = None
+    host: str | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The address, with port and host if there are such: unique among the targets of the monitor."""
+        return join_endpoint(self.address, self.port, self.host)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(monitor name, endpoint)"""
+        return self.monitor.name, self.endpoint
 
 
 class Reason(enum.StrEnum):
@@ -88,6 +108,10 @@ class Result(msgspec.Struct, frozen=True):
     """What one check found. `rtt` in seconds, where the kind of check has a round trip; `evidence` and `warning`
     are made safe.
 
+    Of a host name, `addresses` are those that passed and `failed` those that did not, both empty if there was no
+    look-up; the addresses may be others when `addresses_ttl` seconds have passed. They are () and None for an IP
+    literal.
+
     `warning` is what does not make the address down yet, and will. `certificate_expires` (Unix seconds) is the
     end of the server's certificate, where one was verified.
     """
@@ -98,6 +122,9 @@ class Result(msgspec.Struct, frozen=True):
     rtt: float | None = None
     warning: str = ""
     certificate_expires: float | None = None
+    addresses: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    addresses_ttl: float | None = None
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "evidence", one_line(self.evidence))

@@ -19,9 +19,9 @@ import msgspec
 import trio
 
 from monitors import probes
-from monitors.failure import explain
+from monitors.attempt import attempt
 from monitors.monitor import Reason, Result, Target
-from monitors.tools import Tools, open_tools, waiting_for
+from monitors.tools import Tools, open_tools
 
 Probe = Callable[[Target], Awaitable[Result]]
 
@@ -82,13 +82,13 @@ class Scheduler:
         self._lag_seconds = self._lag_maximum = 0.0
 
     def replace(self, targets: Iterable[Target]) -> None:
-        """Watch `targets` from now on, one probe for all that share monitor name and address.
+        """Watch `targets` from now on, one probe for all that share their key.
 
         Targets that were watched before go on undisturbed; those that are missing now are dropped, in the
         middle of a probe if need be, and no result of theirs is reported any more. A changed monitor makes a
         new target.
         """
-        wanted = {(target.monitor.name, target.address): target for target in targets}
+        wanted = {target.key: target for target in targets}
         for key, watch in list(self._watches.items()):
             if wanted.get(key) != watch.target:
                 del self._watches[key]
@@ -107,7 +107,7 @@ class Scheduler:
 
         Targets that are not watched, or cease to be, are not waited for, and are returned.
         """
-        wanted = {target: self._watches.get((target.monitor.name, target.address)) for target in targets}
+        wanted = {target: self._watches.get(target.key) for target in targets}
         with trio.move_on_after(deadline_seconds):
             for target, watch in wanted.items():
                 if watch is not None and watch.target == target:
@@ -166,22 +166,12 @@ class Scheduler:
 
     async def _attempts(self, target: Target) -> Result:
         """The result of the first attempt that is no timeout, or of the last."""
-        for attempt in range(1 + target.monitor.retries):
-            self._retried += attempt > 0
-            result = await self._attempt(target)
+        for number in range(1 + target.monitor.retries):
+            self._retried += number > 0
+            result = await attempt(lambda: self._probe(target), target.monitor.timeout)
             if result.reason is not Reason.TIMEOUT:
                 break
         return result
-
-    async def _attempt(self, target: Target) -> Result:
-        waiting_for.set("")
-        try:
-            with trio.move_on_after(target.monitor.timeout):
-                return await self._probe(target)
-        except Exception as error:
-            return explain(error, waiting_for.get())
-        step, nothing = waiting_for.get(), f"nothing within {target.monitor.timeout:g} s"
-        return Result(False, Reason.TIMEOUT, f"{step}: {nothing}" if step else nothing)
 
 
 class _Watch:
@@ -195,7 +185,7 @@ class _Watch:
         self.dropped = False
         self.reported = False
         self.settled = trio.Event()
-        key = f"{target.monitor.name} {target.address}".encode()
+        key = f"{target.monitor.name} {target.endpoint}".encode()
         phase = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
         self._grid = opened + phase * target.monitor.interval
 

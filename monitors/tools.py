@@ -1,5 +1,5 @@
-"""TRIO: what probes share: the pinger, the mail thread and the TLS contexts, each made when a kind of check first
-asks for it."""
+"""TRIO: what probes share: the pinger, the resolver, the mail thread and the TLS contexts, each made when a kind of
+check first asks for it."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 from monitors.mailthread import MailThread
 from monitors.ping import Pinger, open_pinger
+from monitors.resolve import Resolver, open_resolver
 from monitors.tls import make_context
 
 waiting_for: ContextVar[str] = ContextVar("waiting_for", default="")
@@ -18,8 +19,9 @@ an exception tells it."""
 class Tools:
     """Made by `open_tools`."""
 
-    def __init__(self, pinger: Pinger) -> None:
+    def __init__(self, pinger: Pinger, resolver: Resolver) -> None:
         self.pinger = pinger
+        self.resolver = resolver
         self._mail: MailThread | None = None
         self._tls: dict[bool, ssl.SSLContext] = {}
 
@@ -43,8 +45,8 @@ class Tools:
 @asynccontextmanager
 async def open_tools() -> AsyncIterator[Tools]:
     """The tools of one process, closed at the end. The pinger opens no socket before the first ping."""
-    async with open_pinger() as pinger:
-        tools = Tools(pinger)
+    async with open_pinger() as pinger, open_resolver() as resolver:
+        tools = Tools(pinger, resolver)
         try:
             yield tools
         finally:

@@ -10,6 +10,7 @@ A configuration is taken in this order, and up to the last step nothing that run
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from monitors.address import family_of
+from monitors.address import family_of, is_host_name
 from monitors.monitor import Monitor, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
@@ -54,6 +55,8 @@ from steering.zones.load import LoadReport
 
 FIRST_RESULTS_MARGIN = 5.0
 """Seconds that the first results may take beyond the timeouts of their monitors."""
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 logger = logging.getLogger("waypost.control")
 
@@ -148,6 +151,7 @@ class Control:
         self._check_machine(settings)
         secrets = _load_secrets(settings.server)
         targets = targets_of(settings)
+        self._scheduler.tools.resolver.nameservers = settings.server.resolvers
         self._health.expect(settings)
         if self._running is None:
             self._scheduler.replace(targets)
@@ -157,6 +161,8 @@ class Control:
             await self._wait_first_results(targets)
             await preparation.publish()
         except PrepareError as error:
+            if self._running:
+                self._scheduler.tools.resolver.nameservers = self._running.settings.server.resolvers
             self._scheduler.replace(targets_of(self._running.settings) if self._running else [])
             self._health.abandon()
             raise ConfigurationError(error.problems) from error
@@ -170,6 +176,7 @@ class Control:
     async def resume(self, running: Running) -> None:
         """Go on where a control that died has left."""
         targets = targets_of(running.settings)
+        self._scheduler.tools.resolver.nameservers = running.settings.server.resolvers
         self._health.expect(running.settings)
         self._scheduler.replace(targets)
         await self._wait_first_results(targets)
@@ -198,9 +205,10 @@ class Control:
             if getattr(settings.server, key) != getattr(self._server, key)
         ]
         families = {
-            family_of(target.address)
+            family
             for target in targets_of(settings)
             if isinstance(target.monitor, IcmpMonitor | UdpIcmpMonitor)
+            for family in (FAMILIES if is_host_name(target.address) else (family_of(target.address),))
         }
         try:
             check_ping_permission(families)
@@ -221,7 +229,7 @@ class Control:
         for target in missing:
             logger.warning(
                 "no result for %s (monitor %s) within %.1f s: it counts as up until there is one",
-                target.address,
+                target.endpoint,
                 target.monitor.name,
                 deadline,
             )
@@ -267,17 +275,17 @@ class Control:
             connection.send(HealthChanged((change,)))
 
     def _tell_flip(self, target: Target) -> None:
-        for pool in self._pools[target.monitor.name, target.address]:
-            self._tell_pool(pool, target.address)
+        for pool in self._pools[target.key]:
+            self._tell_pool(pool, target.endpoint)
 
-    def _tell_pool(self, pool: Pool, address: str | None = None) -> None:
-        for event in describe_pool(pool, self._health.table, self._health.verdicts, address):
+    def _tell_pool(self, pool: Pool, endpoint: str | None = None) -> None:
+        for event in describe_pool(pool, self._health.table, self._health.verdicts, endpoint):
             self._notifications.tell(event)
 
     def _tell_warning(self, target: Target, warning: str) -> None:
-        key = target.monitor.name, target.address
+        key = target.key
         for pool in self._pools[key]:
-            for event in describe_warning(pool, self._health.table[key], target.address, warning, time.time()):
+            for event in describe_warning(pool, self._health.table[key], target.endpoint, warning, time.time()):
                 self._notifications.tell(event)
 
     async def handle(self, request: dict[str, object]) -> dict[str, object]:
@@ -313,8 +321,8 @@ class Control:
         rows = {} if monitor is None else self._health.table
         origins = []
         for origin in pool.origins:
-            status = OriginStatus(origin.name, origin.address, origin.enabled, origin.weight)
-            row = rows.get((pool.monitor or "", origin.address))
+            status = OriginStatus(origin.name, origin.endpoint, origin.enabled, origin.weight)
+            row = rows.get((pool.monitor or "", origin.endpoint))
             if row is not None and monitor is not None:
                 status = msgspec.structs.replace(
                     status,

@@ -8,11 +8,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from monitors.health import HealthTable, Key, Row, results_needed, step
+from monitors.health import HealthTable, Key, Row, flip_after, results_needed, step
 from monitors.monitor import Monitor, Result, Target
 from steering.balance.pools import Health, Verdict
 from steering.messages import OriginHealth
-from steering.settings import Settings
+from steering.settings import Origin, Settings
 
 logger = logging.getLogger("waypost.health")
 
@@ -38,7 +38,7 @@ class HealthKeeper:
 
     def take(self, target: Target, result: Result) -> None:
         """Step the row of a target; the log gets every flip, and every result that may lead to one."""
-        monitor, key = target.monitor, (target.monitor.name, target.address)
+        monitor, key = target.monitor, target.key
         in_force = self._targets.get(key) == target
         old = self.table.get(key) if in_force else self._pending.get(target)
         row = step(old, result, monitor, time.time())
@@ -59,8 +59,8 @@ class HealthKeeper:
             self.on_warning(target, result.warning)
 
     def _log(self, old: Row | None, row: Row, target: Target, result: Result) -> None:
-        key = target.monitor.name, target.address
-        name = self._pending_names.get(key) or self._names.get(key, target.address)
+        key = target.key
+        name = self._pending_names.get(key) or self._names.get(key, target.endpoint)
         seen = f"{result.reason} ({result.evidence})" if result.evidence else str(result.reason)
         if old is None or old.up != row.up:
             state = "up" if row.up else "DOWN"
@@ -75,7 +75,7 @@ class HealthKeeper:
 
     def commit(self, settings: Settings) -> None:
         """These settings are in force."""
-        targets = {(target.monitor.name, target.address): target for target in targets_of(settings)}
+        targets = {target.key: target for target in targets_of(settings)}
         rows = {
             key: row
             for key, target in targets.items()
@@ -103,20 +103,25 @@ class HealthKeeper:
 
 def judge_row(row: Row, monitor: Monitor) -> Verdict:
     """What answers need to know of a row."""
-    return Verdict(row.healthy, monitor.interval * results_needed(row, monitor))
+    return Verdict(row.healthy, flip_after(row, monitor), addresses=tuple(row.addresses))
 
 
 def targets_of(settings: Settings) -> list[Target]:
-    """What is to be probed: each distinct (monitor, address) of the enabled origins of enabled pools, once."""
+    """What is to be probed: each distinct (monitor, endpoint) of the enabled origins of enabled pools, once."""
     monitors = {monitor.name: monitor for monitor in settings.monitors}
     targets = {
-        (pool.monitor, origin.address): Target(monitors[pool.monitor], origin.address)
+        (pool.monitor, origin.endpoint): target_of(origin, monitors[pool.monitor])
         for pool in settings.pools
         if pool.enabled and pool.monitor is not None
         for origin in pool.origins
         if origin.enabled
     }
     return list(targets.values())
+
+
+def target_of(origin: Origin, monitor: Monitor) -> Target:
+    """What `monitor` checks of an origin."""
+    return Target(monitor, origin.address, origin.port, origin.header.Host)
 
 
 def origins_by_target(settings: Settings) -> dict[Key, tuple[tuple[str, str], ...]]:
@@ -126,7 +131,7 @@ def origins_by_target(settings: Settings) -> dict[Key, tuple[tuple[str, str], ..
         if pool.enabled and pool.monitor is not None:
             for origin in pool.origins:
                 if origin.enabled:
-                    origins.setdefault((pool.monitor, origin.address), []).append((pool.name, origin.name))
+                    origins.setdefault((pool.monitor, origin.endpoint), []).append((pool.name, origin.name))
     return {key: tuple(named) for key, named in origins.items()}
 
 
@@ -135,5 +140,5 @@ def name_targets(settings: Settings) -> dict[Key, str]:
     names: dict[Key, list[str]] = {}
     for pool in settings.pools:
         for origin in pool.origins:
-            names.setdefault((pool.monitor or "", origin.address), []).append(f"{pool.name}/{origin.name}")
+            names.setdefault((pool.monitor or "", origin.endpoint), []).append(f"{pool.name}/{origin.name}")
     return {key: f"{', '.join(origins)} ({key[1]})" for key, origins in names.items()}

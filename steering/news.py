@@ -11,17 +11,17 @@ from steering.balance.pools import Health, judge_pool
 from steering.settings import Pool, Settings
 
 
-def describe_pool(pool: Pool, table: Mapping[Key, Row], health: Health, address: str | None = None) -> Iterator[Event]:
-    """Up or down of the origins of a pool, or of those at an address, and then of the pool; nothing that is a guess."""
+def describe_pool(pool: Pool, table: Mapping[Key, Row], health: Health, endpoint: str | None = None) -> Iterator[Event]:
+    """Up or down of the origins of a pool, or of those at an endpoint, then of the pool; nothing that is a guess."""
     state = judge_pool(pool, health)
     since = []
     for origin in state.enabled:
-        row = table.get((pool.monitor or "", origin.address))
+        row = table.get((pool.monitor or "", origin.endpoint))
         if row is None:
             continue
         if row.healthy == state.up:
             since.append(row.since)
-        if address is None or address == origin.address:
+        if endpoint is None or endpoint == origin.endpoint:
             # A last result that disagrees with the state is no reason for it.
             reason, evidence = (str(row.reason), row.evidence) if not row.streak else ("", "")
             yield Event(
@@ -29,7 +29,7 @@ def describe_pool(pool: Pool, table: Mapping[Key, Row], health: Health, address:
                 since=row.since,
                 pool=pool.name,
                 origin=origin.name,
-                address=origin.address,
+                address=origin.endpoint,
                 monitor=pool.monitor or "",
                 up=row.healthy,
                 reason=reason,
@@ -46,16 +46,16 @@ def describe_pool(pool: Pool, table: Mapping[Key, Row], health: Health, address:
         )
 
 
-def describe_warning(pool: Pool, row: Row, address: str, warning: str, now: float) -> Iterator[Event]:
-    """What the origins of a pool at an address warn of since `now` (Unix seconds); "": of nothing any more."""
+def describe_warning(pool: Pool, row: Row, endpoint: str, warning: str, now: float) -> Iterator[Event]:
+    """What the origins of a pool at an endpoint warn of since `now` (Unix seconds); "": of nothing any more."""
     for origin in pool.origins:
-        if origin.enabled and origin.address == address:
+        if origin.enabled and origin.endpoint == endpoint:
             yield Event(
                 kind="warning" if warning else "cleared",
                 since=now,
                 pool=pool.name,
                 origin=origin.name,
-                address=address,
+                address=endpoint,
                 monitor=pool.monitor or "",
                 up=row.healthy,
                 evidence=warning,
@@ -76,7 +76,7 @@ def pools_by_target(settings: Settings) -> dict[Key, tuple[Pool, ...]]:
         if pool.enabled and pool.monitor is not None:
             for origin in pool.origins:
                 if origin.enabled:
-                    pools.setdefault((pool.monitor, origin.address), {})[pool.name] = pool
+                    pools.setdefault((pool.monitor, origin.endpoint), {})[pool.name] = pool
     return {key: tuple(named.values()) for key, named in pools.items()}
 
 

@@ -15,7 +15,7 @@ as msgpack.
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, KeysView
+from collections.abc import Callable, Iterable, Iterator, KeysView
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,7 +23,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
-from monitors.monitor import Monitor
+from monitors.address import AddressOrName, is_host_name, join_endpoint
+from monitors.http_message import HostHeader, HttpFields
+from monitors.monitor import Monitor, Port
 from monitors.notify import AnyNotifier
 from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
@@ -35,7 +37,6 @@ from steering.records.a import A
 from steering.records.aaaa import AAAA
 from steering.records.cname import CNAME
 from steering.values import (
-    Address,
     CharacterString,
     Country,
     FilePath,
@@ -47,6 +48,7 @@ from steering.values import (
     Records,
     RecordType,
     Region,
+    Resolver,
     Subdivision,
     Weight,
 )
@@ -97,6 +99,8 @@ class Server(msgspec.Struct, frozen=True):
     cookie_secrets: FilePath | None = None
     """A file of secrets for DNS cookies that servers of one address share; without it, waypost makes its own."""
     rate_limit: RateLimit = RateLimit()
+    resolvers: tuple[Resolver, ...] = ()
+    """Address and port of the name servers that look up the host names of origins; without any, the system's."""
 
 
 class GeoSource(msgspec.Struct, frozen=True):
@@ -106,20 +110,51 @@ class GeoSource(msgspec.Struct, frozen=True):
     path: FilePath
 
 
+class OriginHeader(msgspec.Struct, frozen=True):
+    """[pool.origin.header]: what an origin is asked for by http and https."""
+
+    Host: HostHeader | None = None
+    """Instead of that of the monitor."""
+
+
 class Origin(msgspec.Struct, frozen=True):
     """[[pool.origin]]: one thing that can take traffic."""
 
     name: Identifier
-    address: Address
-    """What is probed."""
+    address: AddressOrName
+    """What is probed; a host name, at all of its addresses."""
     weight: Weight = 1.0
     enabled: bool = True
     records: Records = {}
-    """Rdata by type; after construction with the A or AAAA of `address`, unless that type was given."""
+    """Rdata by type; after construction with the A or AAAA of `address`, unless that type was given, or the address is
+    a host name: its addresses are a matter of health."""
+    port: Port | None = None
+    """Instead of that of the monitor."""
+    header: OriginHeader = OriginHeader()
 
     def __post_init__(self) -> None:
-        of_address = {kind.type: (rdata,) for kind in RECORDS.values() if (rdata := kind.from_address(self.address))}
-        msgspec.structs.force_setattr(self, "records", of_address | self.records)
+        if not self.is_host:
+            msgspec.structs.force_setattr(self, "records", address_records((self.address,)) | self.records)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the address is a host name."""
+        return is_host_name(self.address)
+
+    @property
+    def endpoint(self) -> str:
+        """What the rows of its health are found by, beside the monitor: `Target.endpoint`."""
+        return join_endpoint(self.address, self.port, self.header.Host)
+
+
+def address_records(addresses: Iterable[str]) -> dict[int, tuple[bytes, ...]]:
+    """The records, by type, that IP addresses are."""
+    records: dict[int, tuple[bytes, ...]] = {}
+    for address in addresses:
+        for kind in RECORDS.values():
+            if rdata := kind.from_address(address):
+                records[kind.type] = (*records.get(kind.type, ()), rdata)
+    return records
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -264,6 +299,29 @@ def check_pools(document: Document) -> Problems:
             yield (*key, "name"), "no load balancer uses this pool"
 
 
+def check_origins(document: Document) -> Problems:
+    """What an origin sets instead of its monitor is there to be set, and a host name is looked up, which checks do."""
+    monitors = {monitor.name: monitor for _, monitor in document.all(Monitor)}
+    for key, pool in document.all(Pool):
+        monitor = monitors.get(pool.monitor or "")
+        for position, origin in enumerate(pool.origins):
+            place = (*key, "origin", position)
+            if pool.monitor is None:
+                if origin.is_host and not origin.records:
+                    yield (*place, "address"), "a host name is looked up by checks: the pool needs a monitor"
+                if origin.port is not None:
+                    yield (*place, "port"), "for checks, and this pool has no monitor"
+                if origin.header.Host is not None:
+                    yield (*place, "header", "Host"), "for checks, and this pool has no monitor"
+            elif monitor is not None:
+                kind = monitor.__struct_config__.tag
+                if origin.port is not None and not hasattr(monitor, "port"):
+                    yield (*place, "port"), f"monitor {show(monitor.name)} is of type {kind}, which has no port"
+                if origin.header.Host is not None and not isinstance(monitor, HttpFields):
+                    text = f"monitor {show(monitor.name)} is of type {kind}; only http and https have a Host header"
+                    yield (*place, "header", "Host"), text
+
+
 def check_notifiers(document: Document) -> Problems:
     """The keys of a kind go together, and every pattern chooses something; "*" chooses whatever there is."""
     pools = _names(document, "pool")
@@ -364,6 +422,8 @@ def check_fallbacks(document: Document) -> Problems:
         }
         for record in (RECORDS_BY_TYPE[number].name for number in balancer.types if number not in answering):
             missing = f"no enabled origin of this pool has {record} records and a weight above 0"
+            if record in (A.__name__, AAAA.__name__) and any(origin.is_host for origin in pool.origins):
+                missing += " (a host name has addresses only after a look-up)"
             yield (*key, "fallback_pool"), f"{missing}; give it one, or leave {record} out of types"
 
 
@@ -372,6 +432,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_duplicates,
     check_monitors,
     check_pools,
+    check_origins,
     check_notifiers,
     check_zones,
     check_pool_names,

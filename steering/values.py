@@ -67,6 +67,15 @@ def parse_listen(text: str) -> str:
     return f"{parse_address(match[2])}:{int(match[3])}"
 
 
+def parse_resolver(text: str) -> tuple[str, int]:
+    """The address and port of a name server, from "192.0.2.53", "192.0.2.53:5353", "2001:db8::53", "[::1]:5353"."""
+    match = re.fullmatch(r"\[(.*:.*)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})|([0-9a-fA-F:.]+)", text)
+    port = int(match[2] or match[4] or 53) if match else 0
+    if match is None or not 1 <= port <= 65535:
+        raise ValueError(f"expected {_RESOLVER}")
+    return parse_address(match[1] or match[3] or match[5]), port
+
+
 def parse_network(text: str) -> str:
     """A network in CIDR notation, in canonical form."""
     try:
@@ -151,6 +160,7 @@ def _text(parse: Callable[[str], object], description: str) -> Meta:
 
 
 _LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
+_RESOLVER = 'the IP address of a name server, with the port if that is not 53, like "192.0.2.53" or "[::1]:5353"'
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
@@ -159,7 +169,7 @@ Weight = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[bytes, _text(parse_name, "a DNS name")]
 Owner = Annotated[bytes, _text(parse_owner, "a DNS name or a wildcard")]
 RecordType = Annotated[int, _text(parse_record_type, "a record type: " + ", ".join(RECORDS))]
-Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
+Resolver = Annotated[tuple[str, int], _text(parse_resolver, _RESOLVER)]
 Listen = Annotated[str, _text(parse_listen, _LISTEN)]
 Network = Annotated[str, _text(parse_network, _NETWORK)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]

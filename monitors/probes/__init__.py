@@ -7,6 +7,8 @@ scheduler makes a Result of it. When it is cancelled, nothing that it opened sta
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from monitors.address import is_host_name
+from monitors.host import check_host
 from monitors.monitor import Result, Target
 from monitors.probes import dns, http, https, icmp, smtp, tcp, udp_icmp
 from monitors.probes import exec as command
@@ -46,5 +48,9 @@ PROBES = {
 
 
 async def probe(target: Target, tools: Tools) -> Result:
-    """Probe `target` by the kind of its monitor."""
-    return await PROBES[str(target.monitor.__struct_config__.tag)].probe(target.address, target.monitor, tools)
+    """Probe `target` by the kind of its monitor; a host name, at all of its addresses."""
+    kind, monitor = PROBES[str(target.monitor.__struct_config__.tag)], target.monitor.towards(target)
+    if is_host_name(target.address):
+        check = lambda address, monitor: kind.probe(address, monitor, tools)  # noqa: E731
+        return await check_host(target.address, monitor, tools.resolver, check)
+    return await kind.probe(target.address, monitor, tools)

@@ -2,14 +2,12 @@
 
 from monitors.http_client import check
 from monitors.http_message import HttpFields
-from monitors.monitor import Port, Result
+from monitors.monitor import Result
 from monitors.tools import Tools
 
 
 class HttpMonitor(HttpFields, frozen=True, kw_only=True, tag="http"):
     """What concerns TLS is for a redirection to https."""
-
-    port: Port = 80
 
 
 async def probe(address: str, monitor: HttpMonitor, tools: Tools) -> Result:

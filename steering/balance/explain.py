@@ -20,7 +20,7 @@ class OriginReason(msgspec.Struct, frozen=True):
     name: str
     address: str
     state: str
-    """up, down, disabled, or unmonitored."""
+    """up, down, disabled, unmonitored, or unresolved: a host name of which no address is known."""
     weight: float
 
 
@@ -105,4 +105,6 @@ def _explain_origin(origin: Origin, pool: Pool, health: Health) -> OriginReason:
     else:
         verdict = health.get((pool.name, origin.name))
         state = "up" if verdict is None or verdict.up else "down"
-    return OriginReason(origin.name, origin.address, state, origin.weight)
+        if origin.is_host and state == "up" and not (verdict and verdict.addresses):
+            state = "unresolved"
+    return OriginReason(origin.name, origin.endpoint, state, origin.weight)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import Origin, Pool
+from steering.records.a import A
+from steering.records.aaaa import AAAA
+from steering.settings import Origin, Pool, address_records
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
@@ -24,6 +26,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     """How much of its traffic it takes, from 0 to 1."""
     rtt: float | None = None
     """The round trip of its checks, in seconds."""
+    addresses: tuple[str, ...] = ()
+    """Of an origin whose address is a host name: those that pass."""
 
 
 Health = Mapping[tuple[str, str], Verdict]
@@ -55,14 +59,25 @@ def judge_pool(pool: Pool, health: Health) -> PoolState:
     if pool.monitor is None:
         return PoolState(bool(enabled), enabled, enabled, math.inf)
     verdicts = [health.get((pool.name, origin.name), _UNKNOWN) for origin in enabled]
+    enabled = tuple(map(give_addresses, enabled, verdicts))
     healthy = tuple(origin for origin, verdict in zip(enabled, verdicts, strict=True) if verdict.up)
     flip_after = min((verdict.flip_after for verdict in verdicts), default=math.inf)
     return PoolState(len(healthy) >= pool.minimum_origins, enabled, healthy, flip_after)
 
 
+def give_addresses(origin: Origin, verdict: Verdict) -> Origin:
+    """An origin with the A and AAAA records of the addresses that its host name has, unless that type was given."""
+    if not (origin.is_host and verdict.addresses):
+        return origin
+    return msgspec.structs.replace(origin, records=address_records(verdict.addresses) | origin.records)
+
+
 def carries(pool: Pool, rrtype: int) -> bool:
-    """Whether any enabled origin of an enabled pool has records of that type."""
-    return pool.enabled and any(origin.enabled and rrtype in origin.records for origin in pool.origins)
+    """Whether any enabled origin of an enabled pool has records of that type, or a host name that may have."""
+    may_have = rrtype in (A.type, AAAA.type)
+    return pool.enabled and any(
+        origin.enabled and (rrtype in origin.records or (may_have and origin.is_host)) for origin in pool.origins
+    )
 
 
 def draw_origins(state: PoolState, rrtype: int, *, ignore_health: bool = False) -> tuple[Draw, ...]:

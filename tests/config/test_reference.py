@@ -19,7 +19,17 @@ from monitors.probes import PROBES
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
+from steering.settings import (
+    GeoSource,
+    LoadBalancer,
+    Origin,
+    OriginHeader,
+    Pool,
+    RandomSteering,
+    Server,
+    Settings,
+    Zone,
+)
 
 REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
 
@@ -31,6 +41,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[[monitor]]`": Monitor,
     "`[[pool]]`": Pool,
     "`[[pool.origin]]`": Origin,
+    "`[pool.origin.header]`": OriginHeader,
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
     "`[[load_balancer]]`": LoadBalancer,

@@ -8,9 +8,15 @@ from monitors.scheduler import open_scheduler
 
 
 async def check(monitor: Monitor, address: str) -> Result:
+    return await check_target(Target(monitor, address))
+
+
+async def check_target(target: Target, name_server: int | None = None) -> Result:
+    """`name_server` is the port of the one on 127.0.0.1 that looks up names."""
     results: list[Result] = []
-    target = Target(monitor, address)
     async with open_scheduler(lambda _, result: results.append(result)) as scheduler:
+        if name_server is not None:
+            scheduler.tools.resolver.nameservers = (("127.0.0.1", name_server),)
         scheduler.replace([target])
         assert await scheduler.wait_first_results([target], 10) == set()
     return results[0]

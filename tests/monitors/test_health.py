@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.health import HealthTable, Key, Row, results_needed, step
+from monitors.health import HealthTable, Key, Row, flip_after, results_needed, step
 from monitors.monitor import Monitor, Reason, Result
 
 UP = Result(True, Reason.OK, "fine", 0.02)
@@ -132,3 +132,56 @@ def test_keep_drops_the_other_rows() -> None:
     table = HealthTable({("m", "a"): row_of(1)}).replace({("m", "b"): row_of(2)})
     assert table.keep({("m", "b"), ("m", "c")}) == {("m", "b"): row_of(2)}
     assert len(table) == 2
+
+
+HOST = Monitor(name="m", interval=10, consecutive_down=3)
+
+
+def resolved(passed: str, failed: str = "", ttl: float | None = 60) -> Result:
+    """A result of a host name with these addresses."""
+    reason = Reason.OK if passed else Reason.REFUSED
+    return Result(
+        bool(passed), reason, addresses=tuple(passed.split()), failed=tuple(failed.split()), addresses_ttl=ttl
+    )
+
+
+UNKNOWN = Result(False, Reason.NAME_UNKNOWN, "no name server could answer")
+
+
+@pytest.mark.parametrize(
+    ("results", "addresses", "seconds"),
+    [
+        ([resolved("b a")], {"a": 0, "b": 0}, 30),
+        ([resolved("a", "b")], {"a": 0}, 30),
+        ([resolved("a b"), resolved("a", "b")], {"a": 0, "b": 1}, 20),
+        ([resolved("a b"), *[resolved("a", "b")] * 2], {"a": 0, "b": 2}, 10),
+        ([resolved("a b"), *[resolved("a", "b")] * 3], {"a": 0}, 30),
+        ([resolved("a b"), resolved("a", "b"), resolved("a b")], {"a": 0, "b": 0}, 30),
+        ([resolved("a b"), resolved("a")], {"a": 0}, 30),
+        ([resolved("a b"), resolved("", "a b")], {"a": 1, "b": 1}, 20),
+        ([resolved("a b"), *[resolved("", "a b")] * 3], {"a": 2, "b": 2}, 10),
+        ([resolved("a b"), UNKNOWN], {"a": 0, "b": 0}, 20),
+        ([resolved("a", ttl=15)], {"a": 0}, 15),
+        ([UNKNOWN], {}, 10),
+    ],
+)
+def test_the_addresses_of_a_host(results: list[Result], addresses: dict[str, int], seconds: float) -> None:
+    row = None
+    for result in results:
+        row = step(row, result, HOST, 1000.0)
+    assert row is not None
+    assert row.addresses == addresses
+    assert flip_after(row, HOST) == seconds
+
+
+@given(st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.sets(st.sampled_from("abc"))), min_size=1))
+def test_an_address_that_passes_is_in_and_one_that_the_name_has_lost_is_out(
+    given: list[tuple[set[str], set[str]]],
+) -> None:
+    row = None
+    for passed, failed in given:
+        row = step(row, resolved(" ".join(passed), " ".join(failed - passed)), HOST, 1000.0)
+        assert passed <= row.addresses.keys()
+        assert not passed or row.addresses.keys() <= passed | failed
+        assert all(0 <= count < 3 for count in row.addresses.values())
+        assert flip_after(row, HOST) > 0

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -36,6 +37,7 @@ class FakeScheduler:
 
     def __init__(self) -> None:
         self.targets: list[Target] = []
+        self.tools = SimpleNamespace(resolver=SimpleNamespace(nameservers=()))
         self.settled = trio.Event()
         self.missing: set[Target] = set()
 

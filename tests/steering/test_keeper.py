@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from monitors.monitor import Reason, Result, Target
+from monitors.probes.http import HttpMonitor
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
 from steering.keeper import HealthKeeper, judge_row, name_targets, targets_of
 from steering.messages import OriginHealth
-from steering.settings import Origin, Pool, Settings
+from steering.settings import Origin, OriginHeader, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 
 UP = Result(True, Reason.OK, rtt=0.01)
@@ -200,6 +201,38 @@ def test_a_target_is_each_monitor_and_address_once_and_only_what_is_enabled() ->
         ("web", "192.0.2.3"),
     ]
     assert name_targets(configured)["web", "192.0.2.1"] == "one/o0, two/o0 (192.0.2.1)"
+
+
+def test_targets_of_origins_with_a_port_and_a_host(keeper: HealthKeeper, told: list[OriginHealth]) -> None:
+    monitor = HttpMonitor(name="web")
+    origins = (
+        Origin("plain", "192.0.2.1"),
+        Origin("port", "192.0.2.1", port=8080),
+        Origin("host", "192.0.2.1", port=8080, header=OriginHeader(Host="www.example.com")),
+    )
+    settings = Settings(SERVER, monitors=(monitor,), pools=(Pool("p", origins, monitor="web"),))
+    targets = targets_of(settings)
+    assert targets == [
+        Target(monitor, "192.0.2.1"),
+        Target(monitor, "192.0.2.1", 8080),
+        Target(monitor, "192.0.2.1", 8080, "www.example.com"),
+    ]
+    assert name_targets(settings)[targets[2].key] == "p/host (www.example.com@192.0.2.1:8080)"
+    keeper.commit(settings)
+    keeper.take(targets[1], DOWN)
+    assert told == [OriginHealth("p", "port", Verdict(False, 60.0))]
+    assert list(keeper.table) == [("web", "192.0.2.1:8080")]
+
+
+def test_the_addresses_of_a_host_are_told_when_they_change(keeper: HealthKeeper, told: list[OriginHealth]) -> None:
+    keeper.commit(paris(address="www.example.com"))
+    target = Target(MONITOR, "www.example.com")
+    for addresses in (("192.0.2.1",), ("192.0.2.1",), ("192.0.2.1", "192.0.2.2")):
+        keeper.take(target, Result(True, Reason.OK, addresses=addresses, addresses_ttl=12))
+    assert [change.verdict for change in told] == [
+        Verdict(True, 12, addresses=("192.0.2.1",)),
+        Verdict(True, 12, addresses=("192.0.2.1", "192.0.2.2")),
+    ]
 
 
 def test_judge_row() -> None:

@@ -246,6 +246,46 @@ def test_an_address_gives_its_record_unless_one_is_given() -> None:
     assert Origin(name="a", address="192.0.2.1", records={1: (b"abcd",)}).records == {1: (b"abcd",)}
 
 
+def test_a_host_name_gives_no_record() -> None:
+    assert Origin(name="a", address="www.example.com").records == {}
+    assert Origin(name="a", address="www.example.com", records={1: (b"abcd",)}).records == {1: (b"abcd",)}
+
+
+HOSTS = """
+resolvers = ["192.0.2.53", "192.0.2.53:5353", "2001:DB8::53", "[2001:db8::53]:5353"]
+[[monitor]]
+name = "web"
+type = "http"
+addresses = "all"
+[[pool]]
+name = "paris"
+monitor = "web"
+[[pool.origin]]
+name = "web1"
+address = "WWW.example.com."
+port = 8080
+header = { Host = "shop.example.com" }
+"""
+
+
+def test_origins_with_a_name_a_port_and_a_header() -> None:
+    settings = parse_settings(MINIMAL + HOSTS, Path("w.toml"))
+    ports = (("192.0.2.53", 53), ("192.0.2.53", 5353), ("2001:db8::53", 53), ("2001:db8::53", 5353))
+    assert settings.server.resolvers == ports
+    (origin,) = settings.pools[0].origins
+    assert (origin.address, origin.endpoint) == ("www.example.com", "shop.example.com@www.example.com:8080")
+    assert settings.monitors[0].addresses == "all"
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(settings), type=Settings) == settings
+
+
+@pytest.mark.parametrize(
+    "text", ["192.0.2.53:0", "192.0.2.53:65536", "[192.0.2.53]:53", "192.0.2.53:", "::1%lo", "a.b:53"]
+)
+def test_what_is_no_resolver(text: str) -> None:
+    (problem,) = problems_of(MINIMAL + f'resolvers = ["{text}"]')
+    assert problem.startswith(f'5: server.resolvers[0] = "{text}": expected ')
+
+
 TOML_LEAVES = (
     st.booleans()
     | st.integers()

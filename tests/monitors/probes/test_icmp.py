@@ -12,6 +12,7 @@ from monitors.monitor import Reason, Result
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import icmp
 from monitors.probes.icmp import IcmpMonitor
+from monitors.tools import open_tools
 from tests.monitors.checking import check, has_ipv6
 
 MONITOR = IcmpMonitor(name="m", timeout=5, retries=0)
@@ -40,9 +41,10 @@ async def test_an_address_that_may_not_be_pinged_says_so() -> None:
     assert (result.up, result.reason, result.evidence) == (False, Reason.NOT_PERMITTED, "Permission denied")
 
 
-async def test_a_name_is_an_error_of_the_check() -> None:
-    result = await check(MONITOR, "localhost")
-    assert (result.up, result.reason) == (False, Reason.CHECK_ERROR)
+async def test_a_kind_looks_no_name_up() -> None:
+    async with open_tools() as tools:
+        with pytest.raises(ValueError, match="localhost"):
+            await icmp.probe("localhost", MONITOR, tools)
 
 
 async def test_several_requests_of_any_size_from_a_source() -> None:

@@ -9,7 +9,9 @@ import trio
 import trio.testing
 
 from monitors.monitor import EVIDENCE_LENGTH, Reason, Result
+from monitors.probes import tcp
 from monitors.probes.tcp import TcpMonitor
+from monitors.tools import open_tools
 from tests.monitors.certificates import NAME, UNTRUSTED, Certificates
 from tests.monitors.checking import check, has_ipv6
 from tests.monitors.web import HANG, RST, Said, scripted, serving
@@ -67,10 +69,10 @@ async def test_an_address_that_nothing_leads_to() -> None:
     assert (result.up, result.reason) == (False, Reason.NETWORK_UNREACHABLE)
 
 
-async def test_a_name_is_an_error_of_the_check_and_never_looked_up() -> None:
-    result = await check(monitor(9), "localhost")
-    assert (result.up, result.reason) == (False, Reason.CHECK_ERROR)
-    assert "localhost" in result.evidence
+async def test_a_kind_looks_no_name_up() -> None:
+    async with open_tools() as tools:
+        with pytest.raises(ValueError, match="localhost"):
+            await tcp.probe("localhost", monitor(9), tools)
 
 
 async def test_what_is_sent_and_comes_back() -> None:

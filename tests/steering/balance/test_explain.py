@@ -106,6 +106,16 @@ def test_the_fallback_pool(reader: StoreReader) -> None:
     ]
 
 
+def test_a_host_without_addresses(reader: StoreReader) -> None:
+    named = Pool("named", (Origin("named-1", "named.example.com"),), monitor="tcp")
+    lb = LoadBalancer(NAME, ("named",), "sorry")
+    for addresses, state in (((), "unresolved"), (("192.0.2.7",), "up")):
+        health = {("named", "named-1"): Verdict(True, 60.0, addresses=addresses)}
+        world = make_world(Settings(SERVER, pools=(*POOLS, named), load_balancers=(lb,)), reader, HalvesMaps(), health)
+        reason = explain_class(world.steered[NAME][A], 0, "default_pools", world)
+        assert (reason.pools[0].origins[0].state, reason.fallback) == (state, not addresses)
+
+
 def test_a_fallback_pool_that_is_in_the_list(reader: StoreReader) -> None:
     reason = explain(reader, LoadBalancer(NAME, ("paris", "tokyo"), "tokyo"), down(1, 2, 11))
     assert reason.fallback

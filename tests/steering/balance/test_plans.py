@@ -259,6 +259,30 @@ def test_the_default_answer_is_that_of_the_default_pools_when_all_is_healthy() -
     assert make_default(balancer("one"), TXT, POOLS) == render_rrset(TXT, 30, [b"90", b"91"]), "the fallback pool's"
 
 
+NAMED = POOLS | {"named": Pool("named", (Origin("named-1", "www.example.com"),), monitor="tcp")}
+
+
+def test_a_pool_of_hosts_is_passed_over_until_they_have_addresses() -> None:
+    lb = balancer("named", "one")
+
+    def answer(health: Health) -> Plan:
+        return make_plan(
+            lb, lb.default_pools, A, NAMED, {name: judge_pool(each, health) for name, each in NAMED.items()}
+        )
+
+    assert [octets(rrset) for rrset in answer({}).rrsets] == [(10, 11)]
+    passing = answer({("named", "named-1"): Verdict(True, 20.0, addresses=("192.0.2.200",))})
+    assert ([octets(rrset) for rrset in passing.rrsets], passing.ttl) == ([(200,)], 20)
+
+
+def test_the_default_has_no_addresses_of_hosts() -> None:
+    literal = make_default(balancer("named", "one"), A, NAMED)
+    fallback = make_default(balancer("named"), A, NAMED)
+    assert literal is not None
+    assert fallback is not None
+    assert (octets(literal), octets(fallback)) == ((10, 11), (90, 91))
+
+
 def test_pools_of_a_load_balancer() -> None:
     lb = LoadBalancer(
         NAME,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from steering.balance.pools import Draw, Health, PoolState, Verdict, carries, draw_origins, judge_pool
 from steering.settings import Origin, Pool
-from steering.wire import CNAME, MX, TXT, A
+from steering.wire import AAAA, CNAME, MX, TXT, A
 from tests.steering.balance.strategies import health_tables, pools
 
 UP, DOWN = Verdict(True, 120.0), Verdict(False, 60.0)
@@ -137,6 +137,38 @@ def test_one_cname_is_drawn() -> None:
 def test_all_records_of_an_origin_go_together() -> None:
     one = Origin("o1", "192.0.2.1", 0.5, True, {TXT: (b"a", b"b")})
     assert draws(one, origin(2, TXT="c"), rrtype=TXT) == [(0.5, "a b"), (1.0, "c")]
+
+
+NAMED = Origin("o1", "www.example.com", 0.5, records={TXT: (b"a",)})
+
+
+def test_a_host_has_the_addresses_that_pass() -> None:
+    passing = Verdict(True, 60.0, addresses=("192.0.2.8", "192.0.2.9", "2001:db8::9"))
+    pool = Pool("p", (NAMED, origin(2, 0.5)), True, "tcp")
+    state = judge_pool(pool, health(o1=passing))
+    assert draw_origins(state, A) == (Draw(1.0, (address(8), address(9), address(2))),)
+    assert draw_origins(state, AAAA) == (Draw(1.0, (b"\x20\x01\x0d\xb8" + bytes(11) + b"\x09",)),)
+    assert draw_origins(state, TXT) == (Draw(1.0, (b"a",)),)
+    down = judge_pool(pool, health(o1=Verdict(False, 60.0, addresses=passing.addresses)))
+    assert draw_origins(down, A) == (Draw(1.0, (address(2),)),)
+    assert draw_origins(down, AAAA, ignore_health=True) == draw_origins(state, AAAA)
+
+
+def test_a_host_that_has_not_been_looked_up_has_no_address() -> None:
+    state = judge_pool(Pool("p", (NAMED,), True, "tcp"), {})
+    assert (draw_origins(state, A), draw_origins(state, TXT)) == ((), (Draw(1.0, (b"a",)),))
+
+
+def test_a_host_may_carry_addresses_and_keeps_records_of_its_own() -> None:
+    assert [carries(Pool("p", (NAMED,), True, "tcp"), rrtype) for rrtype in (A, AAAA, TXT, MX)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    own = Origin("o1", "www.example.com", records={A: (address(7),)})
+    state = judge_pool(Pool("p", (own,), True, "tcp"), health(o1=Verdict(True, 60.0, addresses=("192.0.2.8",))))
+    assert draw_origins(state, A) == (Draw(1.0, (address(7),)),)
 
 
 @given(st.booleans().flatmap(lambda answering: pools("p", answering=answering)), health_tables)
