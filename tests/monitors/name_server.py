@@ -1,7 +1,9 @@
 """A name server that says what it is told, over UDP, on a port of loopback."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import dns.message
 import dns.rcode
@@ -57,3 +59,30 @@ async def serving_names(**records: list[str]) -> AsyncIterator[NameServer]:
             nursery.start_soon(serve)
             yield server
             nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def serving_names_beside(**records: list[str]) -> Iterator[NameServer]:
+    """The same in a thread, for tests that do not wait."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = NameServer(listener.getsockname()[1])
+        server.records = {("www.example.com", rrtype): texts for rrtype, texts in records.items()}
+
+        def serve() -> None:
+            while True:
+                packet, client = listener.recvfrom(2048)
+                if not packet:
+                    return
+                reply = server.reply(packet)
+                if reply is not None:
+                    listener.sendto(reply, client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server
+        finally:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+                end.sendto(b"", listener.getsockname())
+            thread.join()

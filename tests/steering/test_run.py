@@ -19,6 +19,7 @@ import dns.message
 import pytest
 
 from monitors.ping import PingNotPermitted, check_ping_permission
+from tests.monitors.name_server import serving_names_beside
 from tests.steering.running import (
     DEADLINE,
     REFUSED,
@@ -290,6 +291,24 @@ class TestHealth:
             waypost.reload(TAKEN)
             waypost.answers(SORRY)
             waypost.logged("is DOWN: monitor web saw: not permitted")
+
+    def test_the_addresses_of_a_host_name(self, site: socket.socket, tmp_path: Path) -> None:
+        address = f'address = "127.0.0.1"\nrecords = {{ A = "{UP}" }}'
+        settings = web_settings(port_of(site)).replace(address, 'address = "www.example.com"')
+        with serving_names_beside(A=["127.0.0.1", "127.0.0.5"]) as names:
+            waypost = Waypost(tmp_path, settings)
+            waypost.configure(settings, resolvers=[f"127.0.0.1:{names.port}"])
+            try:
+                waypost.start()
+                assert waypost.answer() == "127.0.0.1"
+                with socket.create_server(("127.0.0.5", port_of(site))):
+                    waypost.answers("127.0.0.1 127.0.0.5")
+                waypost.answers("127.0.0.1")
+                site.close()
+                waypost.answers(SORRY)
+                waypost.logged("site/site-1 (www.example.com) is DOWN: monitor web saw: refused (127.0.0.1: refused")
+            finally:
+                waypost.destroy()
 
     def test_consecutive_results_are_waited_for_and_logged(self, site: socket.socket, tmp_path: Path) -> None:
         settings = web_settings(port_of(site)).replace('type = "tcp"', 'type = "tcp"\nconsecutive_down = 3')
