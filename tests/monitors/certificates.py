@@ -6,6 +6,8 @@ from pathlib import Path
 
 import trustme
 
+from monitors.monitor import Reason
+
 NAME = "www.example.com"
 DAY = datetime.timedelta(days=1)
 
@@ -55,10 +57,10 @@ class Certificates:
 
 
 UNTRUSTED = {
-    "expired": ("TLS certificate expired", "certificate has expired"),
-    "not yet valid": ("TLS certificate expired", "certificate is not yet valid"),
-    "wrong name": ("TLS name mismatch", "Hostname mismatch, certificate is not valid for 'www.example.com'."),
-    "untrusted": ("TLS untrusted", "unable to get local issuer certificate"),
-    "self-signed": ("TLS untrusted", "self-signed certificate"),
+    "expired": (Reason.TLS_EXPIRED, "certificate has expired"),
+    "not yet valid": (Reason.TLS_EXPIRED, "certificate is not yet valid"),
+    "wrong name": (Reason.TLS_NAME_MISMATCH, "Hostname mismatch, certificate is not valid for 'www.example.com'."),
+    "untrusted": (Reason.TLS_UNTRUSTED, "unable to get local issuer certificate"),
+    "self-signed": (Reason.TLS_UNTRUSTED, "self-signed certificate"),
 }
 """What is wrong with a certificate → the reason and OpenSSL's words for it."""
