@@ -19,7 +19,7 @@ from monitors.probes import PROBES
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
+from steering.settings import GeoSource, Http, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
 
 REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
 
@@ -27,6 +27,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "Top level": Settings,
     "`[server]`": Server,
     "`[server.rate_limit]`": RateLimit,
+    "`[http]`": Http,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
     "`[[pool]]`": Pool,
