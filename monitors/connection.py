@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from monitors.address import family_of, source_towards
-from monitors.tools import waiting_for
+from monitors.tools import trace_step, waiting_for
 
 IP_BIND_ADDRESS_NO_PORT = 24
 """Linux, <linux/in.h>: not in the socket module."""
@@ -28,9 +28,12 @@ async def connected(
     """
     with trio.socket.socket(family_of(address), kind) as connection:
         await bind(connection, source_towards(address, source))
+        trace_step(f"connect to port {port}")
         started = trio.current_time()
         await connection.connect((address, port))
-        yield connection, trio.current_time() - started
+        rtt = trio.current_time() - started
+        trace_step("connected")
+        yield connection, rtt
 
 
 async def bind(connection: trio.socket.SocketType, source: str | None) -> None:
@@ -51,4 +54,5 @@ async def start_tls(
     waiting_for.set("TLS handshake")
     stream = trio.SSLStream(trio.SocketStream(connection), context, server_hostname=name, https_compatible=True)
     await stream.do_handshake()
+    trace_step("TLS established")
     return stream

@@ -101,6 +101,8 @@ class Reason(enum.StrEnum):
     PACKETS_LOST = "packets lost"
     COMMAND_FAILED = "command failed"
     NAME_UNKNOWN = "name unknown"
+    REPORTED_DOWN = "reported down"
+    TOO_OLD = "too old"
     CHECK_ERROR = "error in the check itself"
 
 

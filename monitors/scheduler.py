@@ -114,6 +114,27 @@ class Scheduler:
                     await watch.settled.wait()
         return {target for target, watch in wanted.items() if not (watch and watch.target == target and watch.reported)}
 
+    def find(self, monitor: str, address: str) -> Target | None:
+        """The target of this monitor and address, if it is watched."""
+        watch = self._watches.get((monitor, address))
+        return watch.target if watch else None
+
+    def probe_now(self, target: Target) -> None:
+        """Probe a watched target at once, besides its due times. A probe of it that runs already is left alone."""
+        watch = self._watches.get(target.key)
+        if watch is not None and watch.target == target and watch.running is None:
+            watch.running = trio.CancelScope()
+            self._nursery.start_soon(self._check, watch, watch.running, trio.current_time())
+
+    async def try_out(self, target: Target) -> Result:
+        """One attempt, whose result is reported to nobody and counts for nothing."""
+        return await attempt(lambda: self._probe(target), target.monitor.timeout)
+
+    def last_duration(self, monitor: str, address: str) -> float | None:
+        """How many seconds the last check of a target took, with its retries; None before the first."""
+        watch = self._watches.get((monitor, address))
+        return watch.duration if watch else None
+
     def statistics(self) -> Statistics:
         """What it has done so far."""
         return Statistics(
@@ -157,7 +178,9 @@ class Scheduler:
                 self._started += 1
                 self._lag_seconds += lag
                 self._lag_maximum = max(self._lag_maximum, lag)
+                started = trio.current_time()
                 result = await self._attempts(watch.target)
+                watch.duration = trio.current_time() - started
             if not watch.dropped:
                 watch.reported = True
                 watch.settled.set()
@@ -177,13 +200,14 @@ class Scheduler:
 class _Watch:
     """A watched target: its grid of due times, and how far it has come."""
 
-    __slots__ = ("_grid", "dropped", "reported", "running", "settled", "target")
+    __slots__ = ("_grid", "dropped", "duration", "reported", "running", "settled", "target")
 
     def __init__(self, target: Target, opened: float) -> None:
         self.target = target
         self.running: trio.CancelScope | None = None
         self.dropped = False
         self.reported = False
+        self.duration: float | None = None
         self.settled = trio.Event()
         key = f"{target.monitor.name} {target.endpoint}".encode()
         phase = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64

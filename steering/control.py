@@ -20,9 +20,12 @@ import msgspec
 import trio
 
 from monitors.address import family_of, is_host_name
-from monitors.monitor import Monitor, Target
+from monitors.history import History, Past
+from monitors.mailbox import Report, ReportError
+from monitors.monitor import Monitor, Result, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
+from monitors.probes.external import ExternalMonitor
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.scheduler import Scheduler, open_scheduler
@@ -43,12 +46,14 @@ from steering.messages import (
     WorkerStatus,
     ZoneStatus,
 )
+from steering.metrics import Probed
 from steering.news import describe_pool, describe_removed, describe_warning, pools_by_target
 from steering.prepare import PrepareError, prepare
 from steering.problems import SettingsError
 from steering.process import ControlEnd, wait_for_end
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
+from steering.serve.http import HttpError, HttpServer, open_http
 from steering.settings import Pool, Server, Settings, load_settings
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
@@ -96,13 +101,19 @@ async def _run(path: Path, settings: Settings, end: ControlEnd) -> tuple[str, ..
     with trio.open_signal_receiver(signal.SIGTERM) as terms, trio.open_signal_receiver(signal.SIGHUP) as hangups:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait_for_end, terms, end.lifeline, nursery.cancel_scope)
-            health = HealthKeeper()
+            health, history = HealthKeeper(), History()
             state = Path(settings.server.state)
+
+            def take(target: Target, result: Result) -> None:
+                history.add(target.key, result, time.time())
+                health.take(target, result)
+
             async with (
-                open_scheduler(health.take) as scheduler,
+                open_scheduler(take) as scheduler,
                 open_notifications(state / NOTIFY_FOLDER, scheduler.tools) as notifications,
+                open_http() as http,
             ):
-                control = Control(path, settings.server, health, scheduler, notifications, nursery)
+                control = Control(path, settings.server, health, scheduler, notifications, nursery, history, http)
                 try:
                     running = read_running(state) if end.resume else None
                     if end.resume and running is None:
@@ -130,6 +141,8 @@ class Control:
         scheduler: Scheduler,
         notifications: Notifications,
         nursery: trio.Nursery,
+        history: History,
+        http: HttpServer,
     ) -> None:
         self._path = path
         self._server = server
@@ -137,6 +150,8 @@ class Control:
         self._scheduler = scheduler
         self._notifications = notifications
         self._nursery = nursery
+        self._history = history
+        self._http = http
         self._running: Running | None = None
         self._pools: dict[tuple[str, str], tuple[Pool, ...]] = {}
         """By target; of the configuration in force."""
@@ -151,9 +166,16 @@ class Control:
         self._check_machine(settings)
         secrets = _load_secrets(settings.server)
         targets = targets_of(settings)
+        try:
+            self._http.expect(settings.http, self)
+        except HttpError as error:
+            raise ConfigurationError([f"{self._path}: {error}"]) from error
         self._scheduler.tools.resolver.nameservers = settings.server.resolvers
         self._health.expect(settings)
-        if self._running is None:
+        is_first = self._running is None
+        if is_first:
+            # It can be asked whether it is ready, and told first results, before they are in.
+            self._http.commit()
             self._scheduler.replace(targets)
         try:
             preparation = await prepare(settings, self._nursery)
@@ -165,7 +187,10 @@ class Control:
                 self._scheduler.tools.resolver.nameservers = self._running.settings.server.resolvers
             self._scheduler.replace(targets_of(self._running.settings) if self._running else [])
             self._health.abandon()
+            self._http.abandon()
             raise ConfigurationError(error.problems) from error
+        if not is_first:
+            self._http.commit()
         prepared = preparation.prepared
         for report in prepared.zones:
             if report.names:
@@ -177,6 +202,11 @@ class Control:
         """Go on where a control that died has left."""
         targets = targets_of(running.settings)
         self._scheduler.tools.resolver.nameservers = running.settings.server.resolvers
+        try:
+            self._http.expect(running.settings.http, self)
+            self._http.commit()
+        except HttpError as error:
+            logger.error("without HTTP: %s", error)  # noqa: TRY400 - no trace
         self._health.expect(running.settings)
         self._scheduler.replace(targets)
         await self._wait_first_results(targets)
@@ -188,6 +218,9 @@ class Control:
         self._running = running
         self._pools = pools_by_target(running.settings)
         self._health.commit(running.settings)
+        keys = {target.key for target in targets_of(running.settings)}
+        self._history.keep(keys)
+        self._scheduler.tools.mailbox.keep(keys)
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
@@ -267,7 +300,7 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=())
+        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=(), http=None)
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
     def _tell_health(self, change: OriginHealth) -> None:
@@ -293,27 +326,78 @@ class Control:
         await trio.lowlevel.checkpoint()
         match request.get("command"):
             case "status":
-                reply: dict[str, object] = msgspec.to_builtins(self._status())
+                reply: dict[str, object] = msgspec.to_builtins(await self.status())
                 return reply
+            case "external":
+                return self._take_report(request)
             case command:
-                return {"error": f"unknown command {command!r}; known: status"}
+                return {"error": f"unknown command {command!r}; known: external, status"}
 
-    def _status(self) -> Status:
-        assert self._running is not None, "the control socket opens when a configuration is in force"
+    def _take_report(self, request: dict[str, object]) -> dict[str, object]:
+        """A result of another checker, over the control socket."""
+        given = {key: value for key, value in request.items() if key not in ("command", "monitor", "address")}
+        target = self.find(str(request.get("monitor")), str(request.get("address")))
+        if target is None:
+            return {"error": "no target has this monitor and address"}
+        try:
+            self.report(target, msgspec.convert(given, Report))
+        except (msgspec.ValidationError, ReportError) as error:
+            return {"error": str(error)}
+        return {}
+
+    def is_ready(self) -> bool:
+        """Whether a configuration is in force, and so its first results are in."""
+        return self._running is not None
+
+    def find(self, monitor: str, address: str) -> Target | None:
+        """A target that is watched."""
+        return self._scheduler.find(monitor, address)
+
+    def history(self, monitor: str, address: str) -> tuple[Past, ...]:
+        """The results of a target, the newest first."""
+        return self._history.of((monitor, address))
+
+    def probed(self, monitor: str, address: str) -> Probed | None:
+        """The last of them."""
+        past = self._history.last((monitor, address))
+        if past is None:
+            return None
+        return Probed(monitor, past.up, past.time, past.rtt, self._scheduler.last_duration(monitor, address))
+
+    async def try_out(self, target: Target) -> Result:
+        """Check a target now; the result counts for nothing."""
+        return await self._scheduler.try_out(target)
+
+    def report(self, target: Target, report: Report) -> None:
+        """Let a report of another checker take effect. ReportError."""
+        if not isinstance(target.monitor, ExternalMonitor):
+            raise ReportError(f"monitor {target.monitor.name} checks by itself; those of type external take reports")
+        self._scheduler.tools.mailbox.put(target.key, report, trio.current_time())
+        self._scheduler.probe_now(target)
+
+    async def status(self) -> Status:
+        """All that it knows, once a configuration is in force. Others run in between: it can take longer than a probe
+        may wait for its turn."""
+        assert self._running is not None, "a configuration is in force"
         settings = self._running.settings
         monitors = {monitor.name: monitor for monitor in settings.monitors}
+        pools = []
+        for pool in settings.pools:
+            pools.append(self._pool_status(pool, monitors.get(pool.monitor or "")))
+            await trio.lowlevel.checkpoint()
         return Status(
             configuration=str(self._path),
             since=self._running.since,
             pid=os.getppid(),
             listen=settings.server.listen,
-            pools=tuple(self._pool_status(pool, monitors.get(pool.monitor or "")) for pool in settings.pools),
+            pools=tuple(pools),
             zones=tuple(ZoneStatus(name_to_text(report.apex), report.serial) for report in self._running.zones),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)
             ),
             probes=self._scheduler.statistics(),
+            notifiers=self._notifications.statistics(),
         )
 
     def _pool_status(self, pool: Pool, monitor: Monitor | None) -> PoolStatus:

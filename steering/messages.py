@@ -3,6 +3,7 @@ itself over the control socket."""
 
 import msgspec
 
+from monitors.notify.courier import Statistics as NotifierStatistics
 from monitors.scheduler import Statistics
 from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
@@ -64,6 +65,28 @@ ToWorker = Configured | HealthChanged
 ToControl = Hello | Counted
 
 
+class MonitorStatus(msgspec.Struct, frozen=True):
+    """What one monitor of a group sees of an origin."""
+
+    name: str
+    up: bool | None = None
+    role: str = ""
+    reason: str = ""
+    evidence: str = ""
+    rtt: float | None = None
+    checked: float | None = None
+
+
+class OverrideStatus(msgspec.Struct, frozen=True):
+    """An operator's word on an origin. `since` and `until` in Unix seconds."""
+
+    state: str
+    reason: str
+    by: str
+    since: float
+    until: float | None
+
+
 class OriginStatus(msgspec.Struct, frozen=True):
     """An origin as control sees it; `up` is None without a monitor, or before the first result."""
 
@@ -80,6 +103,20 @@ class OriginStatus(msgspec.Struct, frozen=True):
     evidence: str = ""
     flip_after: float | None = None
     """Seconds that must pass before the next result that could change `up`."""
+    checked: float | None = None
+    """Unix seconds of the last result."""
+    flips: int = 0
+    """Since control started."""
+    warning: str = ""
+    certificate_expires: float | None = None
+    """Unix seconds."""
+    cause: str = ""
+    """Why `up` is not what the results say: forced, maintenance, damped, held or stale."""
+    share: float = 1.0
+    """Of its weight, how much it takes."""
+    override: OverrideStatus | None = None
+    monitors: tuple[MonitorStatus, ...] = ()
+    """The members, if the pool's monitor is a group."""
 
 
 class PoolStatus(msgspec.Struct, frozen=True):
@@ -92,6 +129,8 @@ class PoolStatus(msgspec.Struct, frozen=True):
     minimum_origins: int
     healthy: int
     origins: tuple[OriginStatus, ...]
+    share: float = 1.0
+    cause: str = ""
 
 
 class ZoneStatus(msgspec.Struct, frozen=True):
@@ -124,3 +163,7 @@ class Status(msgspec.Struct, frozen=True):
     zones: tuple[ZoneStatus, ...]
     workers: tuple[WorkerStatus, ...]
     probes: Statistics
+    held: str = ""
+    """Why all states are held; "" when they are not."""
+    notifiers: dict[str, NotifierStatistics] = {}
+    """By name."""

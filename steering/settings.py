@@ -50,6 +50,7 @@ from steering.values import (
     Region,
     Resolver,
     Subdivision,
+    Token,
     Weight,
 )
 
@@ -101,6 +102,16 @@ class Server(msgspec.Struct, frozen=True):
     rate_limit: RateLimit = RateLimit()
     resolvers: tuple[Resolver, ...] = ()
     """Address and port of the name servers that look up the host names of origins; without any, the system's."""
+
+
+class Http(msgspec.Struct, frozen=True):
+    """[http]: metrics, health, history and results of other checkers, over HTTP."""
+
+    listen: Listen = "127.0.0.1:8053"
+    token: Token = ""
+    """What a client must show to write; without it, or a file that holds it, nobody may."""
+    token_file: FilePath | None = None
+    token_for_reading: bool = False
 
 
 class GeoSource(msgspec.Struct, frozen=True):
@@ -221,6 +232,8 @@ class Settings(msgspec.Struct, frozen=True):
     server: Server
     regions: FilePath | None = None
     """A table of regions instead of the one that waypost ships with."""
+    http: Http | None = None
+    """Without it, nothing is served over HTTP."""
     geo: tuple[GeoSource, ...] = ()
     """The first source that knows a place wins; without any, the country data that waypost ships with."""
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
@@ -245,11 +258,21 @@ def check_workers(document: Document) -> Problems:
             yield (*key, "workers"), f"expected at most 4 for each processor core, here {most}"
 
 
+def check_http(document: Document) -> Problems:
+    """There is one token at most, and reading asks for no token that does not exist."""
+    for key, http in document.all(Http):
+        if http.token and http.token_file:
+            yield (*key, "token_file"), "only without token"
+        if http.token_for_reading and not http.token and not http.token_file:
+            yield (*key, "token_for_reading"), "only with token or token_file"
+
+
 def check_duplicates(document: Document) -> Problems:
     """What has a name or a place of its own has it alone."""
     identities: list[tuple[Key, object]] = []
     for key, server in document.all(Server):
         identities += [((*key, "listen", place), listen) for place, listen in enumerate(server.listen)]
+    identities += [((*key, "listen"), http.listen) for key, http in document.all(Http)]
     identities += [((*key, "path"), (GeoSource, source.path)) for key, source in document.all(GeoSource)]
     identities += [((*key, "name"), (Monitor, monitor.name)) for key, monitor in document.all(Monitor)]
     identities += [((*key, "name"), (Pool, pool.name)) for key, pool in document.all(Pool)]
@@ -429,6 +452,7 @@ def check_fallbacks(document: Document) -> Problems:
 
 CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_workers,
+    check_http,
     check_duplicates,
     check_monitors,
     check_pools,

@@ -165,6 +165,9 @@ _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z")]
+Token = Annotated[
+    str, Meta(pattern=r"^([A-Za-z0-9._~+/-]{16,1000}=*)?\Z", description="at least 16 of A-Z a-z 0-9 . _ ~ + / -")
+]
 Weight = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[bytes, _text(parse_name, "a DNS name")]
 Owner = Annotated[bytes, _text(parse_owner, "a DNS name or a wildcard")]

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from monitors.address import is_host_name
 from monitors.host import check_host
 from monitors.monitor import Result, Target
-from monitors.probes import dns, http, https, icmp, smtp, tcp, udp_icmp
+from monitors.probes import dns, external, http, https, icmp, smtp, tcp, udp_icmp
 from monitors.probes import exec as command
 from monitors.probes.dns import DnsMonitor
 from monitors.probes.exec import ExecMonitor
+from monitors.probes.external import ExternalMonitor
 from monitors.probes.http import HttpMonitor
 from monitors.probes.https import HttpsMonitor
 from monitors.probes.icmp import IcmpMonitor
@@ -23,7 +24,15 @@ from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.tools import Tools
 
 AnyMonitor = (
-    DnsMonitor | ExecMonitor | HttpMonitor | HttpsMonitor | IcmpMonitor | SmtpMonitor | TcpMonitor | UdpIcmpMonitor
+    DnsMonitor
+    | ExecMonitor
+    | ExternalMonitor
+    | HttpMonitor
+    | HttpsMonitor
+    | IcmpMonitor
+    | SmtpMonitor
+    | TcpMonitor
+    | UdpIcmpMonitor
 )
 
 
@@ -38,6 +47,7 @@ class Kind(NamedTuple):
 PROBES = {
     "dns": Kind(DnsMonitor, dns.probe),
     "exec": Kind(ExecMonitor, command.probe),
+    "external": Kind(ExternalMonitor, external.probe),
     "http": Kind(HttpMonitor, http.probe),
     "https": Kind(HttpsMonitor, https.probe),
     "icmp": Kind(IcmpMonitor, icmp.probe),

@@ -12,7 +12,7 @@ import trio
 from msgspec import Meta
 
 from monitors.monitor import Monitor, Reason, Result
-from monitors.tools import Tools
+from monitors.tools import Tools, trace_step
 
 LONGEST_GAP = 0.2
 """Seconds between two requests, or less, so that all are sent in the first half of the timeout."""
@@ -35,6 +35,7 @@ class IcmpMonitor(Monitor, frozen=True, kw_only=True, tag="icmp"):
 async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
     """`rtt` is that of the echo, or the mean of several."""
     if monitor.count == 1:
+        trace_step("echo request")
         return await tools.pinger.ping(address, monitor.source, monitor.size)
     needed = monitor.count - monitor.max_loss
     gap = min(LONGEST_GAP, monitor.timeout / 2 / monitor.count)
@@ -43,6 +44,7 @@ async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
 
     async def ping(delay: float) -> None:
         await trio.sleep(delay)
+        trace_step("echo request")
         result = await tools.pinger.ping(address, monitor.source, monitor.size)
         if result.rtt is not None:
             round_trips.append(result.rtt)

@@ -18,7 +18,7 @@ from monitors.address import HostName, family_of, is_host_name, source_towards
 from monitors.failure import explain
 from monitors.monitor import Port, Reason, Result, Target
 from monitors.tls import TlsMonitor, note_certificate
-from monitors.tools import Tools, waiting_for
+from monitors.tools import Tools, current_trace, trace_step, waiting_for
 
 Mailbox = Annotated[str, Meta(pattern=r"^[!-;=?-~]*\Z", max_length=254)]
 """What stands between < and >; empty for the null sender."""
@@ -76,10 +76,21 @@ class _Conversation:
     """One conversation with a server, in the mail thread; `step` is what it has come to."""
 
     def __init__(self, address: str, monitor: SmtpMonitor, context: ssl.SSLContext | None) -> None:
-        self.step = "connect"
+        self._trace = current_trace()
         self._address = address
         self._monitor = monitor
         self._context = context
+        self.step = "connect"
+
+    @property
+    def step(self) -> str:
+        return self._step
+
+    @step.setter
+    def step(self, step: str) -> None:
+        self._step = step
+        if self._trace is not None:
+            trace_step(step, self._trace)
 
     async def hold(self) -> Result:
         """The outcome. Nothing of it is left open afterwards, also when it is cancelled."""

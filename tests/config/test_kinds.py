@@ -9,6 +9,7 @@ from monitors.monitor import Monitor
 from monitors.probes import PROBES
 from monitors.probes.dns import DnsMonitor
 from monitors.probes.exec import ExecMonitor
+from monitors.probes.external import ExternalMonitor
 from monitors.probes.http import HttpMonitor
 from monitors.probes.https import HttpsMonitor
 from monitors.probes.icmp import IcmpMonitor
@@ -55,6 +56,10 @@ WRITTEN: dict[str, tuple[str, Monitor]] = {
         ),
     ),
     "exec": ('command = ["/bin/check", "{address}"]', ExecMonitor(name="m", command=("/bin/check", "{address}"))),
+    "external": (
+        'max_age = "2m"\nwhen_too_old = "up"',
+        ExternalMonitor(name="m", max_age=120, when_too_old="up"),
+    ),
     "http": (
         r"""
         source = "2001:DB8::1"

@@ -21,6 +21,7 @@ from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import (
     GeoSource,
+    Http,
     LoadBalancer,
     Origin,
     OriginHeader,
@@ -37,6 +38,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "Top level": Settings,
     "`[server]`": Server,
     "`[server.rate_limit]`": RateLimit,
+    "`[http]`": Http,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
     "`[[pool]]`": Pool,

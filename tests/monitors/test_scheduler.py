@@ -326,3 +326,58 @@ async def test_leaving_cancels_what_runs(autojump_clock: MockClock) -> None:
         await trio.sleep(1)
     assert recorder.running == 0
     assert recorder.results == []
+
+
+async def test_a_probe_at_once_is_one_more_and_moves_no_other(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
+        scheduler.replace([target("a"), target("b")])
+        await trio.sleep(33)
+        usual = len(recorder.results)
+        scheduler.probe_now(target("a"))
+        assert len(recorder.results) == usual
+        await trio.testing.wait_all_tasks_blocked()
+        assert [address for _, address, _ in recorder.results[usual:]] == ["a"]
+        await trio.sleep(40)
+    begun, *times = recorder.times("a")
+    times.remove(next(time for time in times if time == pytest.approx(begun + 33)))
+    assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx([10] * 6)
+
+
+async def test_a_probe_at_once_leaves_one_that_runs_alone_and_strangers_too(autojump_clock: MockClock) -> None:
+    async def slow(_: Target) -> Result:
+        await trio.sleep(3)
+        return UP
+
+    recorder = Recorder(slow)
+    async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
+        scheduler.replace([target("a")])
+        await trio.sleep(1)
+        for asked in (target("a"), target("a", interval=20.0), target("b")):
+            scheduler.probe_now(asked)
+        await trio.sleep(1)
+        assert len(recorder.starts) == 1
+
+
+async def test_a_trial_is_reported_to_nobody(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
+        assert await scheduler.try_out(target("a")) == UP
+        assert scheduler.statistics().started == 0
+    assert len(recorder.starts) == 1
+    assert recorder.results == []
+
+
+async def test_what_is_known_of_a_target(autojump_clock: MockClock) -> None:
+    async def slow(_: Target) -> Result:
+        await trio.sleep(3)
+        return UP
+
+    async with open_scheduler(Recorder().on_result, slow) as scheduler:
+        scheduler.replace([target("a")])
+        assert scheduler.find("m", "a") == target("a")
+        assert scheduler.find("m", "b") is None
+        assert scheduler.last_duration("m", "a") is None
+        await trio.sleep(5)
+        assert scheduler.last_duration("m", "a") == pytest.approx(3)
+        assert scheduler.last_duration("m", "b") is None

@@ -14,6 +14,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from monitors.history import History
+from monitors.mailbox import Mailbox
 from monitors.monitor import Reason, Result, Target
 from monitors.notify import AnyNotifier
 from monitors.notify.event import Event
@@ -24,7 +26,8 @@ from steering.control import FIRST_RESULTS_MARGIN, ConfigurationError, Control
 from steering.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
 from steering.prepare import Prepared, PrepareError
-from steering.settings import Settings, load_settings
+from steering.serve.http import HttpError
+from steering.settings import Http, Settings, load_settings
 from tests.steering.running import web_settings
 
 SERVER = '[server]\nlisten = ["127.0.0.1:53"]\nstate = "state"\n'
@@ -36,6 +39,8 @@ class FakeScheduler:
     """Remembers its targets; results come when the test gives them."""
 
     def __init__(self) -> None:
+        self.tools = SimpleNamespace(mailbox=Mailbox())
+        self.probed: list[Target] = []
         self.targets: list[Target] = []
         self.tools = SimpleNamespace(resolver=SimpleNamespace(nameservers=()))
         self.settled = trio.Event()
@@ -43,6 +48,13 @@ class FakeScheduler:
 
     def replace(self, targets: Iterable[Target]) -> None:
         self.targets = list(targets)
+
+    def find(self, monitor: str, address: str) -> Target | None:
+        found = [target for target in self.targets if (target.monitor.name, target.address) == (monitor, address)]
+        return found[0] if found else None
+
+    def probe_now(self, target: Target) -> None:
+        self.probed.append(target)
 
     async def wait_first_results(self, targets: Iterable[Target], deadline_seconds: float) -> set[Target]:  # noqa: ARG002
         await self.settled.wait()
@@ -65,10 +77,34 @@ class FakeNotifications:
     def tell(self, event: Event) -> None:
         self.events.append(event)
 
+    def statistics(self) -> dict[str, object]:
+        return {}
+
     def news(self) -> list[tuple[str, str, str]]:
         """Kind, pool and origin of what has been told since the last look."""
         told, self.events = self.events, []
         return [(event.kind, event.pool, event.origin) for event in told]
+
+
+class FakeHttp:
+    """Remembers what it serves."""
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self.expected: Http | None = None
+        self.served: list[Http | None] = []
+        self.abandoned = 0
+
+    def expect(self, settings: Http | None, source: object) -> None:  # noqa: ARG002
+        if self.problem:
+            raise HttpError(self.problem)
+        self.expected = settings
+
+    def commit(self) -> None:
+        self.served.append(self.expected)
+
+    def abandon(self) -> None:
+        self.abandoned += 1
 
 
 class FakePreparation:
@@ -118,6 +154,7 @@ class Stage:
         self.preparation = FakePreparation()
         self.scheduler = FakeScheduler()
         self.notifications = FakeNotifications()
+        self.http = FakeHttp()
         self.nursery = nursery
         self.settings = load_settings(self.config)
         self.control = self.new_control()
@@ -125,8 +162,8 @@ class Stage:
     def new_control(self) -> Control:
         """One that has just started."""
         self.health = HealthKeeper()
-        scheduler, notifications = self.scheduler, self.notifications
-        return Control(self.config, self.settings.server, self.health, scheduler, notifications, self.nursery)  # type: ignore[arg-type] # fakes
+        shells = (self.scheduler, self.notifications, self.nursery, History(), self.http)
+        return Control(self.config, self.settings.server, self.health, *shells)  # type: ignore[arg-type] # fakes
 
     def write(self, text: str, server: str = SERVER) -> None:
         self.config.write_text(server + text)
@@ -198,8 +235,8 @@ class TestTake:
         stage = Stage(tmp_path, nursery)
         monkeypatch.setattr(control, "prepare", stage.preparation.prepare)
         async with open_scheduler(stage.health.take, stuck) as scheduler:
-            notifications = stage.notifications
-            made = Control(stage.config, stage.settings.server, stage.health, scheduler, notifications, nursery)  # type: ignore[arg-type] # a fake
+            shells = (scheduler, stage.notifications, nursery, History(), stage.http)
+            made = Control(stage.config, stage.settings.server, stage.health, *shells)  # type: ignore[arg-type] # fakes
             start = autojump_clock.current_time()
             await made.take(stage.settings)
             monitor = stage.settings.monitors[0]
