@@ -112,6 +112,16 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     dropped: int = 0
 
 
+class ExportStatus(msgspec.Struct, frozen=True):
+    """A file for another DNS server, or a directory of them."""
+
+    path: str
+    written: float | None = None
+    """When it was last seen to it that the files are as they should be, in Unix seconds."""
+    problem: str = ""
+    """Why they are not."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The reply to the request `status`."""
 
@@ -124,3 +134,4 @@ class Status(msgspec.Struct, frozen=True):
     zones: tuple[ZoneStatus, ...]
     workers: tuple[WorkerStatus, ...]
     probes: Statistics
+    exports: tuple[ExportStatus, ...] = ()
