@@ -47,7 +47,7 @@ from steering.messages import (
     ZoneStatus,
 )
 from steering.news import describe_pool, describe_removed, describe_warning, pools_by_target
-from steering.prepare import PrepareError, Prepared, prepare
+from steering.prepare import Prepared, PrepareError, prepare
 from steering.problems import SettingsError
 from steering.process import ControlEnd, beat_while_well, wait_for_end
 from steering.serve.control_socket import serve_control
@@ -93,7 +93,8 @@ def without_answers(settings: Settings) -> Settings:
 def run_control(path: Path, settings: Settings, answers: bool, end: ControlEnd) -> None:
     """Run until SIGTERM; the main function of the process. SystemExit 1 if the first configuration cannot be taken.
 
-    `answers`: there are, or will be, workers; otherwise this only probes. After a restart (`end.resume`) what was in force goes on, whatever has become of the files.
+    `answers`: there are, or will be, workers; otherwise this only probes. After a restart (`end.resume`) what was in
+    force goes on, whatever has become of the files.
     """
     if problems := trio.run(_run, path, settings, answers, end):
         print("\n".join(problems), file=sys.stderr)  # noqa: T201 - the user's terminal: nothing has started

@@ -101,9 +101,7 @@ def supervise(
 class _Child:
     """A process that is to run always."""
 
-    def __init__(
-        self, name: str, sockets: Sequence[socket.socket], beats: int, main: Callable[[], None]
-    ) -> None:
+    def __init__(self, name: str, sockets: Sequence[socket.socket], beats: int, main: Callable[[], None]) -> None:
         self.name = name
         self.sockets = sockets  # those of the supervisor's that it uses
         self.beats = beats  # the reading end of its pipe

@@ -26,7 +26,7 @@ class ServiceManager:
         if self._address is None:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
                 sender.sendto(render(**variables), self._address)
         except OSError:
             pass  # systemd is restarting or gone: it asks nothing then, and this must not cost an answer

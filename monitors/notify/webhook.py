@@ -23,9 +23,7 @@ from monitors.notify.wording import describe, footnotes, time_in_words, title
 from monitors.tools import Tools
 
 URL = r"^https?://[!-~]+\Z"
-Url = Annotated[
-    str, Meta(pattern=URL, max_length=2000, extra={"secret": True}, description="a URL of http or https")
-]
+Url = Annotated[str, Meta(pattern=URL, max_length=2000, extra={"secret": True}, description="a URL of http or https")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+\Z", max_length=100)]
 HeaderValue = Annotated[str, Meta(pattern=r"^[!-~]([ -~]*[!-~])?\Z", max_length=2000)]
 

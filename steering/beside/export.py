@@ -61,6 +61,7 @@ def items_of(origins: Iterable[OriginState]) -> Iterator[tuple[str, ItemState]]:
     for item, states in found.items():
         enabled = [state for state in states if state.enabled]
         times = [state.flip_after for state in enabled if state.flip_after is not None]
-        yield item, ItemState(
-            bool(enabled) and all(state.up is not False for state in enabled), min(times) if times else None
+        yield (
+            item,
+            ItemState(bool(enabled) and all(state.up is not False for state in enabled), min(times) if times else None),
         )

@@ -1,4 +1,4 @@
-"""waypost probe CONFIG: the probe daemon alone; and with --once, every target probed once, for scripts."""
+"""TRIO: waypost probe CONFIG: the probe daemon alone; and with --once, every target probed once, for scripts."""
 
 import argparse
 import functools
@@ -182,7 +182,7 @@ def show_results(results: Iterable[OnceResult], console: Console) -> None:
 
 
 COMMAND = Command(
-    "Probe and tell, without answering, until SIGTERM or Ctrl-C; with --once, probe once: exit status 1 if any is down.",
+    "Probe and tell, without answering, until SIGTERM or Ctrl-C; --once: probe once, exit status 1 if any is down.",
     add_arguments,
     run,
 )
