@@ -70,7 +70,8 @@ Codes = Annotated[
     Meta(extra={"parse": parse_codes}, description='status codes, like "200", "2xx" or "200-299,301"'),
 ]
 Headers = Annotated[
-    tuple[tuple[str, str], ...], Meta(extra={"parse_pair": parse_header}, description="a table of header fields")
+    tuple[tuple[str, str], ...],
+    Meta(extra={"parse_pair": parse_header, "secret": True}, description="a table of header fields"),
 ]
 
 

@@ -61,6 +61,21 @@ async def open_scheduler(
         nursery.cancel_scope.cancel()
 
 
+async def probe_once(
+    targets: Iterable[Target], on_result: Callable[[Target, Result], None], probe: Probe | None = None
+) -> None:
+    """Probe each target once, all at the same time as far as IN_FLIGHT allows, with retries as a scheduler does."""
+    async with open_tools() as tools, trio.open_nursery() as nursery:
+        scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
+
+        async def check(target: Target) -> None:
+            async with scheduler._slots:
+                on_result(target, await scheduler._attempts(target))
+
+        for target in targets:
+            nursery.start_soon(check, target)
+
+
 class Scheduler:
     """Made by `open_scheduler`."""
 
@@ -80,6 +95,8 @@ class Scheduler:
         self._slots = trio.CapacityLimiter(IN_FLIGHT)
         self._pushed = self._started = self._retried = self._skipped = 0
         self._lag_seconds = self._lag_maximum = 0.0
+        self._moved = self._opened
+        self._longest_timeout = 0.0
 
     def replace(self, targets: Iterable[Target]) -> None:
         """Watch `targets` from now on, one probe for all that share their key.
@@ -99,6 +116,7 @@ class Scheduler:
                 self._next_first_probe = max(self._next_first_probe, trio.current_time())
                 self._push(self._next_first_probe, watch)
                 self._next_first_probe += 1 / FIRST_PROBES_PER_SECOND
+        self._longest_timeout = max((target.monitor.timeout for target in wanted.values()), default=0.0)
         self._sleep.cancel()
 
     async def wait_first_results(self, targets: Iterable[Target], deadline_seconds: float) -> set[Target]:
@@ -147,6 +165,15 @@ class Scheduler:
             self._lag_maximum,
         )
 
+    def stalled(self) -> float:
+        """Seconds for which something has been overdue: a target that is to be probed, or, while probes run, the end
+        of an attempt of any of them; 0 if all is well."""
+        now = trio.current_time()
+        since = self._due[0][0] if self._due else now
+        if self._slots.borrowed_tokens:
+            since = min(since, self._moved + self._longest_timeout)
+        return max(0.0, now - since)
+
     async def _run(self) -> None:
         while True:
             now = trio.current_time()
@@ -175,6 +202,8 @@ class Scheduler:
         with running:
             async with self._slots:
                 lag = trio.current_time() - due
+                if self._slots.borrowed_tokens == 1:
+                    self._moved = trio.current_time()  # until now there was nothing to wait for
                 self._started += 1
                 self._lag_seconds += lag
                 self._lag_maximum = max(self._lag_maximum, lag)
@@ -192,6 +221,7 @@ class Scheduler:
         for number in range(1 + target.monitor.retries):
             self._retried += number > 0
             result = await attempt(lambda: self._probe(target), target.monitor.timeout)
+            self._moved = trio.current_time()
             if result.reason is not Reason.TIMEOUT:
                 break
         return result

@@ -5,12 +5,14 @@ A configuration is taken in this order, and up to the last step nothing that run
 2. zones are staged and maps compiled (prepare.py), in a process of its own;
 3. every target that is new has its first result, or has had the time for one: nobody is told a guess;
 4. zones are published, and the workers get the configuration.
+
+For `waypost probe` there is nothing to answer: of a configuration only what is probed and told counts, nothing is
+prepared, and the zones that the state directory may have are left alone.
 """
 
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterable
@@ -19,17 +21,16 @@ from pathlib import Path
 import msgspec
 import trio
 
-from monitors.address import family_of, is_host_name
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
 from monitors.monitor import Monitor, Result, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
+from monitors.probes import ping_families
 from monitors.probes.external import ExternalMonitor
-from monitors.probes.icmp import IcmpMonitor
-from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.scheduler import Scheduler, open_scheduler
 from steering.balance.pools import judge_pool
+from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
 from steering.keeper import HealthKeeper, judge_row, targets_of
 from steering.messages import (
@@ -48,9 +49,9 @@ from steering.messages import (
 )
 from steering.metrics import Probed
 from steering.news import describe_pool, describe_removed, describe_warning, pools_by_target
-from steering.prepare import PrepareError, prepare
+from steering.prepare import Prepared, PrepareError, prepare
 from steering.problems import SettingsError
-from steering.process import ControlEnd, wait_for_end
+from steering.process import ControlEnd, beat_while_well, wait_for_end
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
@@ -61,7 +62,8 @@ from steering.zones.load import LoadReport
 FIRST_RESULTS_MARGIN = 5.0
 """Seconds that the first results may take beyond the timeouts of their monitors."""
 
-FAMILIES = (socket.AF_INET, socket.AF_INET6)
+STALL_LIMIT = 30.0
+"""Seconds for which probes may be overdue before control counts as stuck, and ceases to beat."""
 
 logger = logging.getLogger("waypost.control")
 
@@ -85,17 +87,24 @@ class Running(msgspec.Struct, frozen=True):
     """Unix seconds."""
 
 
-def run_control(path: Path, settings: Settings, end: ControlEnd) -> None:
+def without_answers(settings: Settings) -> Settings:
+    """What of a configuration is left when nothing is answered."""
+    server = msgspec.structs.replace(settings.server, listen=(), workers=1, cookie_secrets=None)
+    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=())
+
+
+def run_control(path: Path, settings: Settings, answers: bool, end: ControlEnd) -> None:
     """Run until SIGTERM; the main function of the process. SystemExit 1 if the first configuration cannot be taken.
 
-    After a restart (`end.resume`) what was in force goes on, whatever has become of the files.
+    `answers`: there are, or will be, workers; otherwise this only probes. After a restart (`end.resume`) what was in
+    force goes on, whatever has become of the files.
     """
-    if problems := trio.run(_run, path, settings, end):
+    if problems := trio.run(_run, path, settings, answers, end):
         print("\n".join(problems), file=sys.stderr)  # noqa: T201 - the user's terminal: nothing has started
         sys.exit(1)
 
 
-async def _run(path: Path, settings: Settings, end: ControlEnd) -> tuple[str, ...]:
+async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -> tuple[str, ...]:
     """The problems for which nothing was started; none after SIGTERM."""
     problems: tuple[str, ...] = ()
     with trio.open_signal_receiver(signal.SIGTERM) as terms, trio.open_signal_receiver(signal.SIGHUP) as hangups:
@@ -113,7 +122,10 @@ async def _run(path: Path, settings: Settings, end: ControlEnd) -> tuple[str, ..
                 open_notifications(state / NOTIFY_FOLDER, scheduler.tools) as notifications,
                 open_http() as http,
             ):
-                control = Control(path, settings.server, health, scheduler, notifications, nursery, history, http)
+                control = Control(
+                    path, settings.server, health, scheduler, notifications, nursery, history, http, answers=answers
+                )
+                nursery.start_soon(beat_while_well, end.beat, control.is_well)
                 try:
                     running = read_running(state) if end.resume else None
                     if end.resume and running is None:
@@ -124,9 +136,11 @@ async def _run(path: Path, settings: Settings, end: ControlEnd) -> tuple[str, ..
                     nursery.cancel_scope.cancel()
                 await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
+                nursery.start_soon(control.exports.run)
                 end.ready()
                 async for _ in hangups:
                     await control.reload()
+                    end.ready()
     return problems
 
 
@@ -143,8 +157,14 @@ class Control:
         nursery: trio.Nursery,
         history: History,
         http: HttpServer,
+        *,
+        answers: bool = True,
     ) -> None:
         self._path = path
+        self._answers = answers
+        self.exports = ExportWriter(lambda: health.verdicts)
+        """The files for other servers; to be run."""
+        self._stalled = False
         self._server = server
         self._health = health
         self._scheduler = scheduler
@@ -164,7 +184,7 @@ class Control:
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
         self._check_machine(settings)
-        secrets = _load_secrets(settings.server)
+        secrets = _load_secrets(settings.server) if self._answers else ()
         targets = targets_of(settings)
         try:
             self._http.expect(settings.http, self)
@@ -178,10 +198,11 @@ class Control:
             self._http.commit()
             self._scheduler.replace(targets)
         try:
-            preparation = await prepare(settings, self._nursery)
+            preparation = await prepare(settings, self._nursery) if self._answers else None
             self._scheduler.replace(targets)
             await self._wait_first_results(targets)
-            await preparation.publish()
+            if preparation is not None:
+                await preparation.publish()
         except PrepareError as error:
             if self._running:
                 self._scheduler.tools.resolver.nameservers = self._running.settings.server.resolvers
@@ -191,7 +212,7 @@ class Control:
             raise ConfigurationError(error.problems) from error
         if not is_first:
             self._http.commit()
-        prepared = preparation.prepared
+        prepared = preparation.prepared if preparation is not None else Prepared((), (), 0.0)
         for report in prepared.zones:
             if report.names:
                 text = "zone %s: serial %d, %d names, %d changed"
@@ -223,6 +244,7 @@ class Control:
         self._scheduler.tools.mailbox.keep(keys)
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
+        self.exports.replace(running.settings.exports, running.settings.pools)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
         for pool in running.settings.pools:
@@ -237,14 +259,8 @@ class Control:
             for key in ("listen", "state", "workers")
             if getattr(settings.server, key) != getattr(self._server, key)
         ]
-        families = {
-            family
-            for target in targets_of(settings)
-            if isinstance(target.monitor, IcmpMonitor | UdpIcmpMonitor)
-            for family in (FAMILIES if is_host_name(target.address) else (family_of(target.address),))
-        }
         try:
-            check_ping_permission(families)
+            check_ping_permission(ping_families(targets_of(settings)))
         except PingNotPermitted as error:
             problems.append(str(error))
         if problems:
@@ -272,7 +288,8 @@ class Control:
         logger.info("reloading %s", self._path)
         problems: tuple[object, ...] = ()
         try:
-            await self.take(load_settings(self._path))
+            settings = load_settings(self._path)
+            await self.take(settings if self._answers else without_answers(settings))
         except (SettingsError, ConfigurationError) as error:
             problems = error.problems
         for problem in problems:
@@ -300,10 +317,19 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=(), http=None)
+        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=(), exports=(), http=None)
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
+    def is_well(self) -> bool:
+        """Whether probes begin and end when they should; says so in the log when they no longer do."""
+        stalled, was_stalled = self._scheduler.stalled(), self._stalled
+        self._stalled = stalled > STALL_LIMIT
+        if self._stalled and not was_stalled:
+            logger.critical("no probe has begun or ended for %.0f s in which one should have: this is stuck", stalled)
+        return not self._stalled
+
     def _tell_health(self, change: OriginHealth) -> None:
+        self.exports.mark_changed()
         for connection in self._workers:
             connection.send(HealthChanged((change,)))
 
@@ -398,6 +424,7 @@ class Control:
             ),
             probes=self._scheduler.statistics(),
             notifiers=self._notifications.statistics(),
+            exports=self.exports.status(),
         )
 
     def _pool_status(self, pool: Pool, monitor: Monitor | None) -> PoolStatus:

@@ -151,6 +151,16 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     dropped: int = 0
 
 
+class ExportStatus(msgspec.Struct, frozen=True):
+    """A file for another DNS server, or a directory of them."""
+
+    path: str
+    written: float | None = None
+    """When it was last seen to it that the files are as they should be, in Unix seconds."""
+    problem: str = ""
+    """Why they are not."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The reply to the request `status`."""
 
@@ -167,3 +177,4 @@ class Status(msgspec.Struct, frozen=True):
     """Why all states are held; "" when they are not."""
     notifiers: dict[str, NotifierStatistics] = {}
     """By name."""
+    exports: tuple[ExportStatus, ...] = ()

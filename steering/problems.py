@@ -14,6 +14,9 @@ import msgspec
 
 Key = tuple[str | int, ...]
 
+SECRET = "(secret)"
+"""Shown in the place of a value that is one."""
+
 
 class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong. Line 0 and an empty `path`, `within` or `value` mean that there is none."""
@@ -48,10 +51,20 @@ class SettingsError(Exception):
         return "\n".join(map(str, self.problems))
 
 
-def locate_problems(file: Path, text: str, content: object, found: Iterable[tuple[Key, str]]) -> tuple[Problem, ...]:
-    """Problems from keys and messages: with the line, the value and the names that the document has there."""
+def locate_problems(
+    file: Path, text: str, content: object, found: Iterable[tuple[Key, str]], secrets: Collection[Key] = ()
+) -> tuple[Problem, ...]:
+    """Problems from keys and messages: with the line, the value and the names that the document has there.
+
+    What stands at or below one of the `secrets` is not shown.
+    """
     lines = _lines_of_keys(text)
-    problems = [_problem(file, lines, content, key, message) for key, message in found]
+    problems = []
+    for key, message in found:
+        problem = _problem(file, lines, content, key, message)
+        if problem.value and any(key[:length] in secrets for length in range(1, len(key) + 1)):
+            problem = msgspec.structs.replace(problem, value=SECRET)
+        problems.append(problem)
     return tuple(sorted(problems, key=lambda problem: problem.line))
 
 

@@ -1,4 +1,4 @@
-"""TRIO: what a process gets from the supervisor, and how it learns that it is to end."""
+"""TRIO: what a process gets from the supervisor, how it proves that it lives, and how it learns that it is to end."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -11,9 +11,10 @@ class ControlEnd(msgspec.Struct, frozen=True):
     """What control gets from the supervisor."""
 
     feed: socket.socket  # listening UNIX socket, for `serve_feed`
-    ready: Callable[[], None]  # to be called once: answers may begin, SIGHUP is handled
+    ready: Callable[[], None]  # to be called when answers may begin and SIGHUP is handled, and after each reload
     resume: bool  # an earlier control was ready and died: workers are answering already
     lifeline: int  # becomes readable when the supervisor is dead: end
+    beat: Callable[[], None]  # for `beat_while_well`
 
 
 class WorkerEnd(msgspec.Struct, frozen=True):
@@ -24,6 +25,19 @@ class WorkerEnd(msgspec.Struct, frozen=True):
     tcp: tuple[socket.socket, ...]  # the same, listening
     feed: str  # address for `connect_feed`
     lifeline: int  # becomes readable when the supervisor is dead: end
+    beat: Callable[[], None]  # for `beat_while_well`
+
+
+BEAT_INTERVAL = 1.0
+"""Seconds between two beats."""
+
+
+async def beat_while_well(beat: Callable[[], None], is_well: Callable[[], bool] = lambda: True) -> None:
+    """Prove to the supervisor that the loop of this process runs, for as long as that is all that matters."""
+    while True:
+        if is_well():
+            beat()
+        await trio.sleep(BEAT_INTERVAL)
 
 
 async def wait_for_end(signals: AsyncIterator[int], lifeline: int, scope: trio.CancelScope) -> None:

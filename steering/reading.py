@@ -5,6 +5,7 @@ The Structs are the rules; nothing here knows which ones they are. What types ca
     extra={"parse_pair": f}  a table of texts; f(name, text) turns each into a pair; f raises ValueError
     extra={"path": True}     a path; a relative one starts at the directory of the file
     extra={"read": f}        f(value, key, document) reads the value whatever it is, and notes problems itself
+    extra={"secret": True}   no problem shows the value, or one beside it whose key is unknown; besides the others
     description="..."        what is allowed, in words
 A value that cannot be read becomes BAD, and so does every table around it; the rest of the file is read all
 the same.
@@ -65,6 +66,8 @@ class Document:
         self.content = content
         self.structs: dict[Key, msgspec.Struct] = {}
         self.problems: list[tuple[Key, str]] = []
+        self.secrets: set[Key] = set()
+        """What stands at these keys, and below them, is nobody's to see."""
 
     def note(self, key: Key, message: str) -> None:
         """Note a problem with what stands at `key`."""
@@ -126,7 +129,19 @@ def expected(node: Type) -> str:
             return "a table"
 
 
+def _is_secret(node: Type) -> bool:
+    match node:
+        case Metadata(extra={"secret": True}):
+            return True
+        case UnionType(types=types):
+            return any(map(_is_secret, types))
+        case _:
+            return False
+
+
 def _read(node: Type, value: object, key: Key, document: Document) -> object:
+    if _is_secret(node):
+        document.secrets.add(key)
     match node:
         case Metadata(extra={"read": reader}):
             return cast(Reader, reader)(value, key, document)
@@ -167,6 +182,8 @@ def _read_struct(node: StructType, value: object, key: Key, document: Document) 
     for name in value:
         if name not in allowed and name != node.tag_field:
             document.note((*key, name), "unknown key" + did_you_mean(name, allowed))
+            if any(_is_secret(field.type) for field in node.fields):
+                document.secrets.add((*key, name))  # it can be a secret with its key misspelt
             bad = True
     values: dict[str, object] = {}
     for field in node.fields:

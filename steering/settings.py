@@ -29,6 +29,8 @@ from monitors.monitor import Monitor, Port
 from monitors.notify import AnyNotifier
 from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
+from steering.beside import AnyExport
+from steering.beside.export import Export
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
 from steering.ratelimit import RateLimit
 from steering.reading import Document, read_document
@@ -80,17 +82,17 @@ def parse_settings(text: str, file: Path) -> "Settings":
     for check in CHECKS:
         document.problems += check(document)
     if settings is None or document.problems:
-        raise SettingsError(locate_problems(file, text, content, document.problems))
+        raise SettingsError(locate_problems(file, text, content, document.problems, document.secrets))
     return settings
 
 
 class Server(msgspec.Struct, frozen=True):
     """[server]: where questions arrive, and where everything is kept that must survive."""
 
-    listen: Annotated[tuple[Listen, ...], Meta(min_length=1)]
-    """Canonical "192.0.2.1:53" or "[2001:db8::1]:53": UDP and TCP on each."""
     state: FilePath
     """The state directory."""
+    listen: Annotated[tuple[Listen, ...], Meta(min_length=1)] = ()
+    """Canonical "192.0.2.1:53" or "[2001:db8::1]:53": UDP and TCP on each. Nothing where nothing is to be answered."""
     workers: Annotated[int, Meta(ge=1)] = 1
     """Worker processes."""
     identity: CharacterString = ""
@@ -241,6 +243,7 @@ class Settings(msgspec.Struct, frozen=True):
     notifiers: tuple[AnyNotifier, ...] = field(name="notifier", default=())
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
+    exports: tuple[AnyExport, ...] = field(name="export", default=())
 
 
 # Rules between keys. Each sees the tables that could be read and yields the problems of their keys. A name
@@ -248,6 +251,13 @@ class Settings(msgspec.Struct, frozen=True):
 # waits until it can be read: one mistake is one problem.
 
 Problems = Iterator[tuple[Key, str]]
+
+
+def check_listen(document: Document) -> Problems:
+    """Whoever has something to answer listens."""
+    for key, server in document.all(Server):
+        if not server.listen and (document.tables("zone") or document.tables("load_balancer")):
+            yield (*key, "listen"), "missing; expected a list, not empty, as there are zones or load balancers"
 
 
 def check_workers(document: Document) -> Problems:
@@ -279,6 +289,7 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (key[:-1], origin.name)) for key, origin in document.all(Origin)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
+    identities += [((*key, "path"), (Export, export.path)) for key, export in document.all(Export)]
     first: dict[object, Key] = {}
     for key, identity in identities:
         if identity in first:
@@ -362,6 +373,15 @@ def check_notifiers(document: Document) -> Problems:
             # Without a pool that is chosen there is another problem already.
             if glob != "*" and all_known and chosen and not any(fnmatchcase(name, glob) for name in origins):
                 yield (*key, "origins", place), "matches no origin of these pools" + did_you_mean(glob, origins)
+
+
+def check_exports(document: Document) -> Problems:
+    """Every pattern chooses something; "*" chooses whatever there is."""
+    pools = _names(document, "pool")
+    for key, export in document.all(Export):
+        for place, glob in enumerate(export.pools):
+            if glob != "*" and _all_read(document, "pool", Pool) and not any(fnmatchcase(name, glob) for name in pools):
+                yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
 
 
 def check_zones(document: Document) -> Problems:
@@ -451,6 +471,7 @@ def check_fallbacks(document: Document) -> Problems:
 
 
 CHECKS: tuple[Callable[[Document], Problems], ...] = (
+    check_listen,
     check_workers,
     check_http,
     check_duplicates,
@@ -458,6 +479,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_pools,
     check_origins,
     check_notifiers,
+    check_exports,
     check_zones,
     check_pool_names,
     check_policies,

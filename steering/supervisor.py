@@ -9,6 +9,9 @@ The rules:
 - It keeps every socket open that it hands out: what arrives while a worker is restarted waits in the kernel.
 - Control's death before it was ready for the first time is final, and its status is ours. After that every
   death is followed by a restart: at once, with growing pauses for a process that dies young again and again.
+- Whoever runs beats: a byte in its pipe now and then. Whose beats have stopped for SILENCE_LIMIT is stuck, is killed
+  and so restarted. Time in which we did not run ourselves (a machine that slept, a group of processes that was
+  stopped) does not count. systemd hears of us, if it asks, while nobody is stuck.
 - Stopping has three stages: workers drain, control ends, whatever is left is killed. A stage ends when its
   processes have ended, at its deadline, or at a further SIGTERM or SIGINT.
 - A child learns of the supervisor's own death by end-of-file on its lifeline, and ends by itself.
@@ -33,8 +36,9 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from steering.process import ControlEnd, WorkerEnd
+from steering.process import BEAT_INTERVAL, ControlEnd, WorkerEnd
 from steering.serve.control_socket import lock_state
+from steering.systemd import ServiceManager
 
 FEED_NAME = "feed.sock"
 RECEIVE_BUFFER = 4 << 20  # bytes asked for each UDP socket; the kernel gives at most net.core.rmem_max
@@ -42,6 +46,8 @@ BACKLOG = 1024  # connections that may wait in each TCP socket
 FEED_BACKLOG = 128  # workers that may wait for control
 DRAIN_TIMEOUT = 5.0  # seconds that workers get to end
 END_TIMEOUT = 5.0  # seconds that control then gets to end
+SILENCE_LIMIT = 30.0  # seconds without a beat after which a process counts as stuck
+OWN_SILENCE = 4.0  # seconds between two looks at the beats after which it is us who did not run
 QUICK_DEATH = 1.0  # seconds: who lives shorter is restarted later and later
 FIRST_PAUSE = 0.1  # seconds, doubled with each quick death
 LONGEST_PAUSE = 5.0  # seconds
@@ -88,16 +94,20 @@ def supervise(
         # Thousands of probes and connections are files too; what the administrator allows is only there if asked for.
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         gc.freeze()  # what there is now stays shared between the processes: no collection writes to it
-        return _Supervisor(listen, workers, state, run_control, run_worker, stack).run()
+        systemd = ServiceManager(os.environ, os.getpid())
+        return _Supervisor(listen, workers, state, run_control, run_worker, systemd, stack).run()
 
 
 class _Child:
     """A process that is to run always."""
 
-    def __init__(self, name: str, sockets: Sequence[socket.socket], main: Callable[[], None]) -> None:
+    def __init__(self, name: str, sockets: Sequence[socket.socket], beats: int, main: Callable[[], None]) -> None:
         self.name = name
         self.sockets = sockets  # those of the supervisor's that it uses
+        self.beats = beats  # the reading end of its pipe
         self.main = main
+        self.heard = 0.0  # monotonic time of its last beat, or of its start
+        self.condemned = False  # it was stuck, and is to be dead any moment
         self.process = 0  # its id; 0 while it does not run
         self.started = 0.0  # monotonic time
         self.due = 0.0  # monotonic time of the next start
@@ -124,19 +134,22 @@ class _Supervisor:
         state: Path,
         run_control: Callable[[ControlEnd], None],
         run_worker: Callable[[WorkerEnd], None],
+        systemd: ServiceManager,
         stack: ExitStack,
     ) -> None:
         self.listen = listen
         self.number_of_workers = workers
         self.run_control = run_control
         self.run_worker = run_worker
+        self.systemd = systemd
         self.stack = stack  # closes what is opened
         self.feed, self.feed_address = stack.enter_context(_open_feed(state))
         self.signal_numbers = stack.enter_context(_signal_numbers())
         self.lifeline, self.held_lifeline = stack.enter_context(_pipe())
         self.ready_pipe, self.tell_ready = stack.enter_context(_pipe())  # one byte from each control
 
-        self.control = _Child("control", [self.feed], self.be_control)
+        beats, beat = self.open_beats()
+        self.control = _Child("control", [self.feed], beats, partial(self.be_control, beat))
         self.workers: list[_Child] = []  # from the moment that control is ready
         self.sockets = [self.feed]  # everybody's
         self.ready = False  # the present control is
@@ -144,6 +157,8 @@ class _Supervisor:
         self.reload = False  # SIGHUP came while control was not ready
         self.stage = 0  # of stopping
         self.deadline = math.inf  # monotonic time when the stage ends
+        self.watched = time.monotonic()  # when the beats were last looked at
+        self.sign_of_life = 0.0  # monotonic time when systemd is due to hear of us
         self.status = 0
         self.failure: ListenError | None = None
 
@@ -154,6 +169,7 @@ class _Supervisor:
                 self.start_due()
                 self.wait()
                 self.note_ready()
+                self.watch()
                 for number in _read(self.signal_numbers):
                     self.obey(number)
                 self.reap()
@@ -181,7 +197,8 @@ class _Supervisor:
 
     def start(self, child: _Child) -> None:
         """Fork a child; failing counts as its quick death."""
-        child.started = time.monotonic()
+        child.started = child.heard = time.monotonic()
+        child.condemned = False
         _flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
@@ -218,13 +235,15 @@ class _Supervisor:
             _flush()
             os._exit(status)
 
-    def be_control(self) -> None:
+    def open_beats(self) -> tuple[int, Callable[[], None]]:
+        """A pipe for the beats of a child: its reading end, and what the child beats with."""
+        reading, writing = self.stack.enter_context(_pipe())
+        return reading, partial(_write, writing)
+
+    def be_control(self, beat: Callable[[], None]) -> None:
         """Run control, in its process."""
-
-        def ready() -> None:
-            os.write(self.tell_ready, b"\n")
-
-        self.run_control(ControlEnd(self.feed, ready, self.resume, self.lifeline))
+        ready = partial(_write, self.tell_ready)
+        self.run_control(ControlEnd(self.feed, ready, self.resume, self.lifeline, beat))
 
     def open_workers(self) -> None:
         """Open each worker's sockets and let it be started."""
@@ -232,10 +251,15 @@ class _Supervisor:
             udp = [self.stack.enter_context(_open(*each, socket.SOCK_DGRAM)) for each in self.listen]
             tcp = [self.stack.enter_context(_open(*each, socket.SOCK_STREAM)) for each in self.listen]
             self.sockets += udp + tcp
-            end = WorkerEnd(number, tuple(udp), tuple(tcp), self.feed_address, self.lifeline)
-            self.workers.append(_Child(f"worker {number}", udp + tcp, partial(self.run_worker, end)))
+            beats, beat = self.open_beats()
+            end = WorkerEnd(number, tuple(udp), tuple(tcp), self.feed_address, self.lifeline, beat)
+            self.workers.append(_Child(f"worker {number}", udp + tcp, beats, partial(self.run_worker, end)))
+        logger.info("%s", self.purpose())
+
+    def purpose(self) -> str:
+        """What all this is for, in words."""
         where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.listen)
-        logger.info("answering on %s", where)
+        return f"answering on {where}" if where else "probing"
 
     def wait(self) -> None:
         """Wait for a signal, for control to be ready, or for the next moment at which something is due."""
@@ -243,8 +267,29 @@ class _Supervisor:
         poll.register(self.signal_numbers, select.POLLIN)
         poll.register(self.ready_pipe, select.POLLIN)
         moments = [self.deadline] if self.stage else [child.due for child in self.children() if not child.process]
-        soonest = min(moments, default=math.inf)
-        poll.poll(None if soonest == math.inf else max(0.0, soonest - time.monotonic()) * 1000)
+        # At least once in a while: whoever is stuck wakes nobody.
+        soonest = min([time.monotonic() + BEAT_INTERVAL, *moments])
+        poll.poll(max(0.0, soonest - time.monotonic()) * 1000)
+
+    def watch(self) -> None:
+        """Take the beats of all, kill who is stuck, and let systemd know that nobody is."""
+        now = time.monotonic()
+        we_did_not_run = now - self.watched > OWN_SILENCE
+        self.watched = now
+        running = [child for child in self.children() if child.process]
+        for child in running:
+            if _read(child.beats) or we_did_not_run:
+                child.heard = now
+        stuck = [child for child in running if now - child.heard > SILENCE_LIMIT]
+        for child in stuck:
+            if not child.condemned and not self.stage:
+                silence = now - child.heard
+                logger.error("%s (process %d) is stuck: no beat for %.0f s", child.name, child.process, silence)
+                child.condemned = True
+                os.kill(child.process, signal.SIGKILL)
+        if not stuck and self.systemd.watchdog is not None and now >= self.sign_of_life:
+            self.systemd.tell(WATCHDOG=1)
+            self.sign_of_life = now + self.systemd.watchdog / 4
 
     def note_ready(self) -> None:
         """Take control's word that it is ready; the first time, this is where answers begin."""
@@ -258,6 +303,8 @@ class _Supervisor:
                 self.failure = error
                 self.enter_next_stage()
         self.resume = True
+        if not self.stage:
+            self.systemd.tell(READY=1, STATUS=self.purpose())
         if self.reload:
             self.obey(signal.SIGHUP)
 
@@ -268,6 +315,7 @@ class _Supervisor:
         elif number == signal.SIGHUP:
             self.reload = not self.ready
             if self.ready:
+                self.systemd.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
                 self.send(signal.SIGHUP, [self.control])
 
     def enter_next_stage(self) -> None:
@@ -275,6 +323,7 @@ class _Supervisor:
         self.stage += 1
         if self.stage == 1:
             logger.info("stopping")
+            self.systemd.tell(STOPPING=1)
             self.send(signal.SIGTERM, self.workers)
             self.deadline = time.monotonic() + DRAIN_TIMEOUT
         elif self.stage == 2:
@@ -426,6 +475,14 @@ def _read(pipe: int) -> bytes:
         return os.read(pipe, 65536)
     except BlockingIOError:
         return b""
+
+
+def _write(pipe: int) -> None:
+    """Put a byte into the pipe; one that is full says it already."""
+    try:
+        os.write(pipe, b"\n")
+    except BlockingIOError:
+        pass
 
 
 def _flush() -> None:

@@ -22,7 +22,7 @@ from geodata.errors import GeoError
 from steering.balance.pools import Health
 from steering.cookies import CookieSigner
 from steering.messages import Counted, HealthChanged, Hello, OriginHealth, ToWorker
-from steering.process import WorkerEnd, wait_for_end
+from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond
 from steering.serve.feed import Connection, connect_feed
@@ -61,6 +61,7 @@ class Worker:
         """Serve until SIGTERM, or until the supervisor is gone."""
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(beat_while_well, self._end.beat)
                 nursery.start_soon(self._follow_control)
                 nursery.start_soon(self._serve)
                 nursery.start_soon(wait_for_end, signals, self._end.lifeline, nursery.cancel_scope)

@@ -11,6 +11,7 @@ from geodata.sources import SOURCES
 from monitors.notify import NOTIFIERS
 from monitors.probes import PROBES
 from steering.balance.policies import POLICIES
+from steering.beside import EXPORTS
 from steering.commands import COMMANDS
 from steering.records import RECORDS
 
@@ -22,12 +23,19 @@ TABLES: dict[str, Mapping[str, object]] = {
     "monitors/notify": NOTIFIERS,
     "monitors/probes": PROBES,
     "steering/balance/policies": POLICIES,
+    "steering/beside": EXPORTS,
     "steering/commands": COMMANDS,
     "steering/records": RECORDS,
     "geodata/sources": SOURCES,
 }
 """Folder → its table of kinds."""
-SHARED = {"steering/balance/policies/policy.py", "steering/commands/command.py", "steering/records/record.py"} | {
+SHARED = {
+    "steering/balance/policies/policy.py",
+    "steering/beside/export.py",
+    "steering/beside/writer.py",
+    "steering/commands/command.py",
+    "steering/records/record.py",
+} | {
     f"monitors/notify/{name}.py"
     for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
 }
@@ -38,7 +46,7 @@ WAITING = re.compile(
     r"|monitors/(probes|notify)/|monitors/scheduler\.py"
 )
 """Where DESIGN.md allows trio; besides, a file whose docstring begins with TRIO."""
-PROGRAMS = {"cli", "control", "keeper", "log", "worker", "supervisor", "prepare", "offline"}
+PROGRAMS = {"cli", "control", "keeper", "log", "worker", "supervisor", "systemd", "prepare", "offline"}
 """Files of steering/ that start, join, time and log things; the others are pure or wait."""
 OF_SOCKET = re.compile(r"[A-Z0-9_]+|inet_(pton|ntop|aton|ntoa)|gaierror|AddressFamily")
 """What a pure file may use of socket: its numbers, addresses as text, types and errors. None of it opens a socket."""

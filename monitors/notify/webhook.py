@@ -23,7 +23,7 @@ from monitors.notify.wording import describe, footnotes, time_in_words, title
 from monitors.tools import Tools
 
 URL = r"^https?://[!-~]+\Z"
-Url = Annotated[str, Meta(pattern=URL, max_length=2000, description="a URL of http or https")]
+Url = Annotated[str, Meta(pattern=URL, max_length=2000, extra={"secret": True}, description="a URL of http or https")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+\Z", max_length=100)]
 HeaderValue = Annotated[str, Meta(pattern=r"^[!-~]([ -~]*[!-~])?\Z", max_length=2000)]
 
@@ -44,7 +44,7 @@ class WebhookNotifier(Notifier, frozen=True, kw_only=True, tag="webhook"):
     url: Url | None = None
     url_file: FileName | None = None
     format: Literal["json", "slack"] = "json"
-    headers: dict[HeaderName, HeaderValue] = field(default_factory=dict)
+    headers: Annotated[dict[HeaderName, HeaderValue], Meta(extra={"secret": True})] = field(default_factory=dict)
     proxy: Url | None = None
     ca_file: FileName | None = None
     """Certificates to trust instead of the system's."""

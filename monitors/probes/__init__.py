@@ -4,10 +4,11 @@ A probe sets no timeout of its own around the whole check: the scheduler does. I
 scheduler makes a Result of it. When it is cancelled, nothing that it opened stays open.
 """
 
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
-from monitors.address import is_host_name
+from monitors.address import family_of, is_host_name
 from monitors.host import check_host
 from monitors.monitor import Result, Target
 from monitors.probes import dns, external, http, https, icmp, smtp, tcp, udp_icmp
@@ -55,6 +56,14 @@ PROBES = {
     "tcp": Kind(TcpMonitor, tcp.probe),
     "udp_icmp": Kind(UdpIcmpMonitor, udp_icmp.probe),
 }
+
+
+def ping_families(targets: Iterable[Target]) -> set[socket.AddressFamily]:
+    """The address families over which these targets are pinged; a host name may have addresses of both."""
+    pinged = [target.address for target in targets if isinstance(target.monitor, IcmpMonitor | UdpIcmpMonitor)]
+    if any(map(is_host_name, pinged)):
+        return {socket.AF_INET, socket.AF_INET6}
+    return {family_of(address) for address in pinged}
 
 
 async def probe(target: Target, tools: Tools) -> Result:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from steering.commands import answer, check, run, status
+from steering.commands import answer, check, probe, run, status
 from steering.commands.command import Command
 
 COMMANDS: Mapping[str, Command] = {
     "run": run.COMMAND,
+    "probe": probe.COMMAND,
     "check": check.COMMAND,
     "answer": answer.COMMAND,
     "status": status.COMMAND,

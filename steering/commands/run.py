@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from steering.commands.command import BAD, Command, add_config
+from steering.commands.command import BAD, Command, UsageError, add_config
 from steering.control import run_control
 from steering.log import start_log
 from steering.settings import load_settings
@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """waypost run CONFIG"""
     settings = load_settings(arguments.config)
+    if not settings.server.listen:
+        raise UsageError(f"{arguments.config}: server.listen: missing; `waypost probe` does without")
     start_log(sys.stderr, logging.DEBUG if arguments.verbose else logging.INFO)
     listen = [
         (host.strip("[]"), int(port)) for host, _, port in (each.rpartition(":") for each in settings.server.listen)
@@ -33,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
             listen,
             settings.server.workers,
             state,
-            functools.partial(run_control, arguments.config, settings),
+            functools.partial(run_control, arguments.config, settings, True),
             functools.partial(run_worker, state),
         )
     except OSError as error:  # of the state directory

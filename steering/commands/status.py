@@ -2,9 +2,13 @@
 
 import argparse
 import time
+from typing import NoReturn
 
-from rich.console import Console
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from steering.commands.command import (
     BAD,
@@ -17,31 +21,85 @@ from steering.commands.command import (
     print_json,
     state_text,
 )
-from steering.messages import Status
-from steering.settings import load_settings
+from steering.messages import ExportStatus, Status
+from steering.serve.control_socket import ControlError
+from steering.settings import Settings, load_settings
+
+WATCH_INTERVAL = 2.0
+"""Seconds between two looks of --watch, unless it says otherwise."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its grammar."""
     add_config(parser)
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        type=_parse_interval,
+        const=WATCH_INTERVAL,
+        help=f"look again and again, every {WATCH_INTERVAL:g} seconds unless given, until Ctrl-C",
+    )
     add_json(parser)
+
+
+def _parse_interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("expected a number of seconds from 0.1 to 86400")
+    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:
     """waypost status CONFIG"""
     settings = load_settings(arguments.config)
+    if arguments.watch is not None:
+        try:
+            watch(settings, open_console(), arguments.watch, as_json=arguments.json)
+        except KeyboardInterrupt:
+            return GOOD
     status = ask_status(settings)
     if arguments.json:
         print_json(status)
     else:
-        show_status(status, open_console())
+        open_console().print(show_status(status))
     return GOOD if all(pool.up or not pool.enabled for pool in status.pools) else BAD
 
 
-def show_status(status: Status, console: Console) -> None:
-    """Pools and origins, then zones and workers."""
+def watch(settings: Settings, console: Console, interval: float, *, as_json: bool) -> NoReturn:
+    """Show what the running waypost sees, anew every `interval` seconds: in one place on a terminal, else a block, or
+    a line of JSON, each time. It may go away meanwhile, and come back."""
+    if as_json or not console.is_terminal:
+        while True:
+            seen, shown = _look(settings)
+            if as_json:
+                print(msgspec.json.encode(seen).decode(), flush=True)
+            else:
+                console.print(shown, end="\n\n")
+            time.sleep(interval)
+    with Live(_look(settings)[1], console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            live.update(_look(settings)[1], refresh=True)
+
+
+def _look(settings: Settings) -> tuple[Status | dict[str, str], RenderableType]:
+    """The status, or why there is none; and how that is shown."""
+    try:
+        status = ask_status(settings)
+    except ControlError as error:
+        return {"error": str(error)}, Text(f"{time.strftime('%H:%M:%S')} {error}; looking again", "bold red")
+    return status, show_status(status)
+
+
+def show_status(status: Status) -> Group:
+    """Pools and origins, then zones, workers and files for other servers."""
     now = time.time()
-    console.print(f"{status.configuration}: running for {_duration(now - status.since)} (pid {status.pid})")
+    parts: list[RenderableType] = []
+    parts.append(f"{status.configuration}: running for {_duration(now - status.since)} (pid {status.pid})")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("pool", "origin", "address", "state", "for", "rtt", "last result"):
         table.add_column(heading)
@@ -61,13 +119,21 @@ def show_status(status: Status, console: Console) -> None:
                 "" if origin.rtt is None else f"{origin.rtt * 1000:.1f} ms",
                 origin.reason + (f" ({origin.evidence})" if origin.evidence else ""),
             )
-    console.print(table)
-    for zone in status.zones:
-        console.print(f"zone {zone.name} serial {zone.serial}")
-    for worker in status.workers:
-        console.print(
-            f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
-        )
+    parts.append(table)
+    parts += [f"zone {zone.name} serial {zone.serial}" for zone in status.zones]
+    parts += [
+        f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
+        for worker in status.workers
+    ]
+    parts += [_export_text(export, now) for export in status.exports]
+    return Group(*parts)
+
+
+def _export_text(export: ExportStatus, now: float) -> Text:
+    if export.problem:
+        return Text(f"file {export.path}: cannot be written ({export.problem})", "bold red")
+    when = "not yet written" if export.written is None else f"looked after {_duration(now - export.written)} ago"
+    return Text(f"file {export.path}: {when}")
 
 
 def _word(up: bool | None, otherwise: str) -> str:

@@ -16,6 +16,8 @@ from monitors.monitor import Monitor
 from monitors.notify import NOTIFIERS
 from monitors.notify.notifier import Notifier
 from monitors.probes import PROBES
+from steering.beside import EXPORTS
+from steering.beside.export import Export
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
@@ -46,10 +48,12 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[pool.origin.header]`": OriginHeader,
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
+    "`[[export]]`": Export,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
     **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
     **{f'`type = "{name}"`': kind.notifier for name, kind in NOTIFIERS.items()},
+    **{f'`type = "{name}"`': kind.export for name, kind in EXPORTS.items()},
 }
 
 WRITTEN: dict[str, Callable[[Any], object]] = {
@@ -60,7 +64,7 @@ WRITTEN: dict[str, Callable[[Any], object]] = {
 }
 """How a default is written that is kept as something better than text."""
 
-KINDS: dict[type[msgspec.Struct], Iterable[str]] = {Monitor: PROBES, Notifier: NOTIFIERS}
+KINDS: dict[type[msgspec.Struct], Iterable[str]] = {Monitor: PROBES, Notifier: NOTIFIERS, Export: EXPORTS}
 """What all kinds share → their types."""
 
 Row = tuple[str, str]

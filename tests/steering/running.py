@@ -48,6 +48,8 @@ class Waypost:
         self.state = folder / state
         self.port = free_port()
         self.workers = workers
+        self.program: tuple[str, ...] = PROGRAM
+        self.command = "run"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(settings)
@@ -66,7 +68,7 @@ class Waypost:
     def launch_with(self, output: int, *options: str) -> "Waypost":
         """Start the program with `output`, a file descriptor, for what it says."""
         self._process = subprocess.Popen(
-            [*PROGRAM, "run", str(self.config), *options],
+            [*self.program, self.command, str(self.config), *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

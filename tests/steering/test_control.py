@@ -45,6 +45,7 @@ class FakeScheduler:
         self.tools = SimpleNamespace(resolver=SimpleNamespace(nameservers=()))
         self.settled = trio.Event()
         self.missing: set[Target] = set()
+        self.overdue = 0.0
 
     def replace(self, targets: Iterable[Target]) -> None:
         self.targets = list(targets)
@@ -62,6 +63,9 @@ class FakeScheduler:
 
     def statistics(self) -> Statistics:
         return Statistics(len(self.targets), 0, 0, 0, 0, 0.0, 0.0)
+
+    def stalled(self) -> float:
+        return self.overdue
 
 
 class FakeNotifications:
@@ -193,7 +197,7 @@ class Stage:
 
 def without_zones(settings: Settings) -> Settings:
     """What a worker is told of them: it has the zones in the store, and tells nobody."""
-    return msgspec.structs.replace(settings, zones=(), notifiers=())
+    return msgspec.structs.replace(settings, zones=(), notifiers=(), exports=())
 
 
 NOTIFIER = '[[notifier]]\nname = "ops"\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\n'

@@ -22,6 +22,7 @@ from monitors.ping import PingNotPermitted, check_ping_permission
 from tests.monitors.name_server import serving_names_beside
 from tests.steering.running import (
     DEADLINE,
+    PROGRAM,
     REFUSED,
     TAKEN,
     Waypost,
@@ -410,6 +411,23 @@ class TestDeaths:
             assert waypost.answer("static.example.com") == "192.0.2.7"
             site.close()
             waypost.answers(SORRY)
+
+    def test_who_is_stuck_is_replaced_and_answers_go_on(self, unstarted: Waypost, site: socket.socket) -> None:
+        impatient = "from steering import supervisor; supervisor.SILENCE_LIMIT = 3.0\n"
+        *python, text = PROGRAM
+        unstarted.program = (*python, impatient + text)
+        unstarted.start()
+        worker, control = unstarted.worker(), unstarted.control()
+        os.kill(control, signal.SIGSTOP)
+        unstarted.logged(f"control (process {control}) is stuck")
+        eventually(lambda: unstarted.is_fed() and unstarted.control() != control, unstarted.log)
+        assert unstarted.worker() == worker
+        site.close()
+        unstarted.answers(SORRY)
+        os.kill(worker, signal.SIGSTOP)
+        eventually(lambda: unstarted.is_fed() and unstarted.worker() != worker, unstarted.log)
+        unstarted.answers(SORRY)
+        assert unstarted.stop() == 0
 
     def test_a_killed_supervisor_takes_all_with_it_and_leaves_room_for_the_next(self, waypost: Waypost) -> None:
         waypost.process.kill()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +40,10 @@ class Waypost:
         host, port = self.address
         command = [sys.executable, "-m", __name__, str(state), host, str(port), str(workers), *words]
         root = Path(__file__).parents[2]
-        self.program = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(state.parent / "notify"), "WATCHDOG_USEC": "1000000"}
+        self.program = subprocess.Popen(
+            command, cwd=root, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
 
     def ask(self) -> list[int] | None:
         """The number, the process and the parent of the worker that answers now; None if none does."""
@@ -85,7 +89,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Waypost]]:
 
     yield start_one
     for waypost in started:
-        waypost.program.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(waypost.program.pid, signal.SIGKILL)  # also who is stopped
         waypost.program.communicate()
 
 
@@ -279,6 +284,72 @@ def test_a_port_that_is_lost_while_control_starts_ends_it_all(start: Callable[..
     assert waypost.events()[-1] == "control ended"
 
 
+def test_a_control_that_is_stuck_is_replaced_and_the_worker_stays(start: Callable[..., Waypost]) -> None:
+    waypost = start("watched")
+    _, worker, _ = eventually(waypost.ask)
+    control = waypost.control()
+    os.kill(control, signal.SIGSTOP)
+    eventually(lambda: waypost.control() != control)
+    assert eventually(waypost.ask)[1] == worker
+    waypost.program.terminate()
+    status, log = waypost.end()
+    assert status == 0
+    assert f"control (process {control}) is stuck: no beat for" in log
+    assert f"control (process {control}) was killed by SIGKILL: starting it again now" in log
+    assert "worker 1 (process" not in log
+
+
+def test_a_worker_that_is_stuck_is_replaced(start: Callable[..., Waypost]) -> None:
+    waypost = start("watched")
+    _, worker, _ = eventually(waypost.ask)
+    os.kill(worker, signal.SIGSTOP)
+    eventually(partial(waypost.other_worker, worker))
+    assert len([line for line in waypost.events() if line.startswith("control ")]) == 1
+
+
+def test_who_was_stopped_together_with_us_is_not_stuck(start: Callable[..., Waypost]) -> None:
+    """As a machine that sleeps, or a container that is paused; this is the one test that must wait."""
+    waypost = start("watched", "short-memory")
+    _, worker, parent = eventually(waypost.ask)
+    for process in (parent, worker, waypost.control()):
+        os.kill(process, signal.SIGSTOP)
+    time.sleep(1.5)  # longer than the silence that is allowed
+    for process in (parent, worker, waypost.control()):
+        os.kill(process, signal.SIGCONT)
+    assert eventually(waypost.ask)[1] == worker
+    waypost.program.terminate()
+    assert "is stuck" not in waypost.end()[1]
+
+
+def test_systemd_is_told_how_it_goes(start: Callable[..., Waypost], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(DEADLINE)
+
+        def told() -> str:
+            """The next message but signs of life."""
+            while (message := systemd.recv(1000).decode()) == "WATCHDOG=1\n":
+                pass
+            return message
+
+        waypost = start("watched", "slow")
+        assert systemd.recv(1000) == b"WATCHDOG=1\n"  # it is waiting for control
+        (waypost.state / "go").touch()
+        host, port = waypost.address
+        ready = f"READY=1\nSTATUS=answering on {host}:{port}\n"
+        assert told() == ready
+        waypost.program.send_signal(signal.SIGHUP)
+        assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+\n", told())
+        assert told() == ready
+        control = waypost.control()
+        os.kill(control, signal.SIGKILL)
+        assert told() == ready
+        assert systemd.recv(1000) == b"WATCHDOG=1\n"
+        waypost.program.terminate()
+        assert told() == "STOPPING=1\n"
+        waypost.end()
+
+
 def eventually(look: Callable[[], Value | None]) -> Value:
     """Look until something is there; the test fails at the deadline."""
     end = time.monotonic() + DEADLINE
@@ -316,6 +387,15 @@ def main() -> None:
     state, host, port, workers, *words = sys.argv[1:]
     supervisor.DRAIN_TIMEOUT = supervisor.END_TIMEOUT = 0.1 if "impatient" in words else 10 * DEADLINE
     directory = Path(state)
+    if "watched" in words:
+        supervisor.SILENCE_LIMIT = 1.0
+    if "short-memory" in words:
+        supervisor.OWN_SILENCE = 1.2
+
+    def beat(send: Callable[[], None]) -> None:
+        """Beat whatever the process waits for."""
+        signal.signal(signal.SIGALRM, lambda _number, _frame: send())
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
 
     def note(line: str) -> None:
         with (directory / "events").open("a") as events:
@@ -334,7 +414,13 @@ def main() -> None:
             raise SystemExit(3)
         if "control-killed" in words:
             os.kill(os.getpid(), signal.SIGKILL)
-        catch(signal.SIGHUP, "reload")
+
+        def reload(_number: int, _frame: object) -> None:
+            note("reload")
+            end.ready()
+
+        signal.signal(signal.SIGHUP, reload)
+        beat(end.beat)
         if "graceful" in words:
             catch(signal.SIGTERM, "control ended", end=True)
         if "stubborn" in words:
@@ -349,6 +435,7 @@ def main() -> None:
         if "worker-fails" in words:
             note("worker fails")
             raise RuntimeError("on purpose")
+        beat(end.beat)
         if "graceful" in words:
             catch(signal.SIGTERM, "worker drained", end=True)
         if "stubborn" in words:

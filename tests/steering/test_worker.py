@@ -74,7 +74,7 @@ class Stage:
 
     async def start(self) -> None:
         """Start the worker."""
-        end = WorkerEnd(3, (self.udp,), (self.tcp,), self._feed, self.lifeline)
+        end = WorkerEnd(3, (self.udp,), (self.tcp,), self._feed, self.lifeline, lambda: None)
         worker = Worker(self.store, end)
 
         async def run() -> None:

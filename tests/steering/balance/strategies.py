@@ -11,7 +11,7 @@ from steering.wire import AAAA, CNAME, MX, TXT, A
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1")
 MONITORS = ("tcp", "icmp")
 ORIGINS = [(f"pool-{pool}", f"origin-{origin}") for pool in range(4) for origin in range(4)]
-SERVER = Server(("127.0.0.1:53",), "state")
+SERVER = Server(state="state", listen=("127.0.0.1:53",))
 
 weights = st.sampled_from([0.0, 0.25, 0.5, 1.0]) | st.floats(0, 1)
 verdicts = st.builds(Verdict, st.booleans(), st.sampled_from([0.0, 0.5, 10.0, 60.0, 600.0]))
