@@ -35,7 +35,7 @@ from geodata.errors import GeoError
 from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
 from geodata.sources import BUILT, SOURCES
-from geodata.sources.country import COUNTRY_FILE
+from geodata.sources.country import COUNTRY_FILE, read_country
 from steering.balance.rules import DEFAULT_CLASS, Classifier
 from steering.messages import MapFile
 from steering.serve.feed import FrameReader, encode_frame
@@ -45,7 +45,7 @@ from steering.zones.load import LoadReport, ZonesError, stage_zones
 from steering.zones.store import Store, StoreError
 from steering.zones.zonefile import FileRead
 
-MAP_FORMAT = 1
+MAP_FORMAT = 2
 """Raised when the same input compiles to another map than before."""
 NICENESS = 5
 """Of the child: where processors are few, answers come first, and yet it gets on."""
@@ -282,29 +282,23 @@ def load_places(settings: Settings) -> PlaceMap:
 def _read_sources(settings: Settings) -> Iterable[Source]:
     problems: list[str] = []
     sources = []
-    for kind, path in _source_files(settings):
+    for each in settings.geo:
         try:
-            sources.append(SOURCES[kind](path))
+            sources.append(SOURCES[each.type](Path(each.path)))
         except GeoError as error:
             problems += error.problems
     if problems:
         raise GeoError(*problems)
+    # An operator's networks do not replace the country data, and neither does a database of AS numbers.
+    if not any(place.country for source in sources if not source.operator for place in source.places):
+        sources.append(read_country())
     return sources
-
-
-def _source_files(settings: Settings) -> list[tuple[str, Path]]:
-    """Kind and file of each source; an operator's networks alone do not replace the country data."""
-    files: list[tuple[str, Path]] = [(source.type, Path(source.path)) for source in settings.geo]
-    if all(kind == "networks" for kind, _ in files):
-        files.append(("country", COUNTRY_FILE))
-    return files
 
 
 def _digest_of_files(settings: Settings) -> bytes:
     """Changes whenever a file that places come from is written or replaced."""
-    paths = [path for _, path in _source_files(settings)] + [
-        Path(settings.regions) if settings.regions else REGIONS_FILE
-    ]
+    paths = [Path(source.path) for source in settings.geo]
+    paths += [COUNTRY_FILE, Path(settings.regions) if settings.regions else REGIONS_FILE]
     stamps = []
     for path in paths:
         try:
@@ -313,7 +307,7 @@ def _digest_of_files(settings: Settings) -> bytes:
             raise GeoError(f"{path}: {error.strerror}") from error
         stamps.append(FileRead(str(path), status.st_size, status.st_mtime_ns, status.st_ino))
     return hashlib.sha256(
-        msgspec.msgpack.encode((MAP_FORMAT, [kind for kind, _ in _source_files(settings)], stamps))
+        msgspec.msgpack.encode((MAP_FORMAT, [source.type for source in settings.geo], stamps))
     ).digest()
 
 

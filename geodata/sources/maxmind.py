@@ -15,6 +15,7 @@ import os
 import sys
 from array import array
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -25,7 +26,7 @@ from maxminddb.decoder import Decoder
 from geodata.continents import CONTINENTS
 from geodata.errors import GeoError
 from geodata.place import DEGREE_DIGITS, Place, is_country, is_subdivision
-from geodata.ranges import LOW_HALF, Ranges
+from geodata.ranges import LOW_HALF, Column, Ranges
 from geodata.source import PlaceList, Source
 
 T = TypeVar("T")
@@ -115,17 +116,19 @@ def _read_untrusted(name: str, file: BinaryIO) -> Source:
     size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     # With its size, the data is not copied in between; and it has gone when the ranges are made anew.
-    places, ids = _decode(file.read(max(0, size)), node_count, {*ipv4.ids, *ipv6.ids})
+    places, ids = _decode(file.read(max(0, size)), node_count, ipv4.ids, ipv6.ids)
     ipv4 = ipv4.translated(ids)
     return Source(name, places.places(), ipv4, ipv6.translated(ids), built=metadata.built)
 
 
-def _decode(data: bytes, node_count: int, records: set[int]) -> tuple[PlaceList, dict[int, int]]:
-    """The places of records, and the id of each record."""
+def _decode(data: bytes, node_count: int, *used: Column) -> tuple[PlaceList, dict[int, int]]:
+    """The places of all records used, and the id of each record."""
     places, reader = PlaceList(), _Records(data)
-    ids = {node_count: 0}
-    for record in sorted(records - {node_count}):
-        ids[record] = places.id_of(reader.place(record - node_count - _SEPARATOR))
+    ids = dict.fromkeys(chain(*used), 0)
+    ids[node_count] = 0
+    for record in ids:
+        if record != node_count:
+            ids[record] = places.id_of(reader.place(record - node_count - _SEPARATOR))
     return places, ids
 
 

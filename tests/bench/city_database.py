@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geodata.continents import CONTINENT_OF
-from tests.geodata.mmdb import encoded, metadata_of
+from tests.geodata.mmdb import encoded, metadata_of, pointer
 
 CITIES = 250_000
 LANGUAGES = ("de", "en", "es", "fr", "ja", "pt-BR", "ru", "zh-CN")
@@ -115,11 +115,20 @@ class _Shared:
         code = COUNTRIES[country]
 
         def share(value: object) -> bytes:
-            data = encoded(value)
+            data = encode(value)
             if data not in self._known:
                 self._known[data] = len(section)
                 section.extend(data)
-            return b"\x38" + self._known[data].to_bytes(4, "big")
+            return pointer(self._known[data])
+
+        def encode(value: object) -> bytes:
+            """Maps with pointers for keys, as MaxMind's own."""
+            if not isinstance(value, dict):
+                return encoded([encode(item) for item in value] if isinstance(value, list) else value)
+            parts = (share(key) if len(key) > 2 else encoded(key) for key in value)
+            return bytes((0xE0 + len(value),)) + b"".join(
+                part + encode(item) for part, item in zip(parts, value.values(), strict=True)
+            )
 
         def names(what: str) -> dict[str, object]:
             return {"geoname_id": chance.randrange(1 << 23), "names": {each: f"{what} {each}" for each in LANGUAGES}}
@@ -140,7 +149,7 @@ class _Shared:
             "registered_country": nation,
             "subdivisions": share([{"iso_code": part, "names": {each: f"{part} {each}" for each in LANGUAGES}}]),
         }
-        data = encoded(record)
+        data = encode(record)
         offsets.append(len(section))
         section.extend(data)
 

@@ -46,12 +46,13 @@ def main(arguments: list[str]) -> None:
 
 
 def _measure(path: Path, read: Callable[[Path], Source], folder: Path) -> None:
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     regions = _timed("read the regions", Regions.load)
     # Nobody but the compiler keeps the source: it is as large as the map.
     places = _timed("compile places", lambda: compile_places([_timed("read the source", lambda: read(path))], regions))
     classes = _timed("compile classes", lambda: compile_classes(places, _classify, unknown=0))
-    _say("all of that", f"{time.perf_counter() - start:.1f} s")
+    cpu = time.process_time() - before
+    _say("all of that", f"{time.perf_counter() - start:.1f} s, {cpu:.1f} s of a processor")
     _say("most memory so far", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
     _timed("renumber classes", classes.renumbered)
     for kind, made in (("places", places), ("classes", classes)):

@@ -122,6 +122,17 @@ def encoded(value: object) -> bytes:
     raise TypeError(value)
 
 
+def pointer(offset: int) -> bytes:
+    """A pointer to an offset in the data section, as short as it can be."""
+    for size, first, bits in ((1, 0, 11), (2, 2048, 19), (3, 526336, 27)):
+        if offset - first < 1 << bits:
+            value = offset - first
+            return bytes((0x20 | size - 1 << 3 | value >> 8 * size,)) + (value & (1 << 8 * size) - 1).to_bytes(
+                size, "big"
+            )
+    return b"\x38" + offset.to_bytes(4, "big")
+
+
 def _uint(kind: int, value: int) -> bytes:
     size = -(-value.bit_length() // 8)
     return _control(kind, size) + value.to_bytes(size, "big")
