@@ -32,6 +32,7 @@ import geodata
 from geodata.classes import ClassMap, PlaceMap, compile_classes, compile_places
 from geodata.edition import Edition, describe_older, look_at
 from geodata.errors import GeoError
+from geodata.place import Place
 from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
 from geodata.sources import BUILT, SOURCES
@@ -257,7 +258,7 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
         name = hashlib.sha256(digest + msgspec.msgpack.encode(rules)).hexdigest()[:32]
         path = directory / f"{name}.map"
         if not _is_usable(path):
-            places = places or load_places(settings)
+            places = places or load_places(settings, _leave_out)
             compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS).write(path)
         path.touch()
         maps.append(MapFile(rules, str(path)))
@@ -273,10 +274,15 @@ def _is_usable(path: Path) -> bool:
     return True
 
 
-def load_places(settings: Settings) -> PlaceMap:
+def load_places(settings: Settings, simplify: Callable[[Place], Place] = lambda place: place) -> PlaceMap:
     """Where every address is, by the configured sources, or by the data that waypost ships; raises GeoError."""
     regions = Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
-    return compile_places(_read_sources(settings), regions)
+    return compile_places(_read_sources(settings), regions, simplify)
+
+
+def _leave_out(place: Place) -> Place:
+    """A place without what no Rules ask for."""
+    return msgspec.structs.replace(place, asn=None, latitude=None, longitude=None)
 
 
 def _read_sources(settings: Settings) -> Iterable[Source]:

@@ -125,6 +125,18 @@ def test_a_city_and_an_asn_database_complete_each_other(order: list[Source]) -> 
     assert {address: places.find(address) for address in expected} == expected
 
 
+def test_what_the_rules_do_not_ask_for_is_left_out() -> None:
+    def only_asn_7(place: Place) -> Place:
+        return replace(place, asn=7 if place.asn == 7 else None, latitude=None, longitude=None)
+
+    places = compile_places([CITY, ASN], REGIONS, only_asn_7)
+    assert places.find("10.0.0.1") == Finding(Place("EU", "WEU", "FR"), "10.0.0.0/16", "city")
+    assert places.find("2001:db9::1") == Finding(Place(asn=7), "2001:db9::/32", "asn")
+    assert compile_places([ASN], REGIONS, only_asn_7).find("10.0.0.1") is None
+    assert {place.asn for place in places.places} == {None, 7}
+    assert {place.latitude for place in places.places} == {None}
+
+
 @pytest.mark.parametrize(
     ("first", "second", "both"),
     [

@@ -15,7 +15,7 @@ from netaddr import IPSet  # type: ignore[import-untyped]  # no types; only made
 from geodata.errors import GeoError
 from geodata.place import NOWHERE, Place
 from geodata.source import Source
-from geodata.sources.maxmind import read_maxmind
+from geodata.sources.maxmind import read_built, read_maxmind
 
 from ..mmdb import Child, write_networks, write_tree
 
@@ -265,6 +265,45 @@ def test_wrong_metadata(tmp_path: Path, metadata: dict[str, object]) -> None:
         write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [FRANCE], metadata=metadata),
         "not a usable MaxMind database",
     )
+
+
+def test_metadata_with_pointers_and_of_every_type(tmp_path: Path) -> None:
+    """Pointers count from the start of the metadata, numbers may be wider than they need to be."""
+    path = tmp_path / "a.mmdb"
+    for metadata, built in (
+        ({"build_epoch": b"\x08\x02" + bytes(8)}, 0),
+        ({"build_epoch": b"\x08\x02" + b"\xff" * 8}, None),
+        ({"record_size": b"\xc4\x00\x00\x00\x18", "node_count": b"\x02\x03\x00\x01"}, 1_700_000_000),
+        ({"languages": ["en", "zh-CN"], "is_new": b"\x01\x07", "description": {}}, 1_700_000_000),
+    ):
+        write_tree(path, ROOT_ALONE, [FRANCE], metadata=metadata)
+        assert read_maxmind(path).built == read_built(path) == built
+        assert place_at(read_maxmind(path), "1.2.3.4").country == "FR"
+    write_tree(path, ROOT_ALONE, [FRANCE], metadata={"description": {"x": "Test-City"}})
+    content = path.read_bytes()
+    start = content.index(b"\xab\xcd\xefMaxMind.com") + 14
+    text = content.index(b"\x49Test-City", start) - start
+    head, _, tail = content.rpartition(b"\x49Test-City")
+    path.write_bytes(head + b"\x20" + bytes((text,)) + tail)
+    with maxminddb.open_database(path, maxminddb.MODE_MEMORY) as reader:
+        assert reader.metadata().description == {"x": "Test-City"}
+    assert read_built(path) == 1_700_000_000
+
+
+def test_records_that_are_no_maps_and_trees_without_ipv4(tmp_path: Path) -> None:
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, ["1.0.0.0/8"], ip_version=4))
+    assert source.places == (NOWHERE,)
+    nodes: list[list[Child]] = [[None, ("data", 0)]]
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", nodes, [FRANCE]))
+    assert list(source.ipv4) == [(0, 1 << 32, 0)]
+    assert place_at(source, "8000::").country == "FR"
+
+
+def test_when_it_was_built_of_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.mmdb").write_bytes(b"\xab\xcd\xefMaxMind.com")
+    for name, reason in (("a.mmdb", "not a usable MaxMind database"), ("absent.mmdb", "cannot be read")):
+        with pytest.raises(GeoError, match=rf"{name}: {reason}"):
+            read_built(tmp_path / name)
 
 
 def test_a_pointer_out_of_the_data(tmp_path: Path) -> None:
