@@ -16,11 +16,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import trio
 
+from geodata.edition import Edition, EditionWatch, describe_older, look_at
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
 from monitors.monitor import Monitor, Result, Target
@@ -49,7 +51,7 @@ from steering.messages import (
 )
 from steering.metrics import Probed
 from steering.news import describe_pool, describe_removed, describe_warning, pools_by_target
-from steering.prepare import Prepared, PrepareError, prepare
+from steering.prepare import Prepared, PrepareError, prepare, prepare_maps
 from steering.problems import SettingsError
 from steering.process import ControlEnd, beat_while_well, wait_for_end
 from steering.serve.control_socket import serve_control
@@ -61,6 +63,8 @@ from steering.zones.load import LoadReport
 
 FIRST_RESULTS_MARGIN = 5.0
 """Seconds that the first results may take beyond the timeouts of their monitors."""
+GEO_INTERVAL = 10.0
+"""Seconds between two looks at the files of [[geo]]; one that has changed is taken when it is the same at the next."""
 
 STALL_LIMIT = 30.0
 """Seconds for which probes may be overdue before control counts as stuck, and ceases to beat."""
@@ -85,6 +89,8 @@ class Running(msgspec.Struct, frozen=True):
     cookie_secrets: tuple[bytes, ...]
     since: float
     """Unix seconds."""
+    editions: tuple[Edition, ...] = ()
+    """Of the files that the maps are made from."""
 
 
 def without_answers(settings: Settings) -> Settings:
@@ -137,6 +143,7 @@ async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -
                 await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 nursery.start_soon(control.exports.run)
+                nursery.start_soon(control.watch_geo)
                 end.ready()
                 async for _ in hangups:
                     await control.reload()
@@ -173,6 +180,8 @@ class Control:
         self._history = history
         self._http = http
         self._running: Running | None = None
+        self._changing = trio.Lock()
+        """Held by who is preparing something else to be in force."""
         self._pools: dict[tuple[str, str], tuple[Pool, ...]] = {}
         """By target; of the configuration in force."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
@@ -217,7 +226,10 @@ class Control:
             if report.names:
                 text = "zone %s: serial %d, %d names, %d changed"
                 logger.info(text, name_to_text(report.apex), report.serial, report.names, report.changed)
-        self._enforce(Running(settings, prepared.maps, prepared.zones, secrets, time.time()))
+        for older in describe_older(prepared.editions, self._running.editions if self._running else ()):
+            logger.warning("%s; it is taken because a reload asks for it", older)
+        running = Running(settings, prepared.maps, prepared.zones, secrets, time.time(), prepared.editions)
+        self._enforce(running)
 
     async def resume(self, running: Running) -> None:
         """Go on where a control that died has left."""
@@ -288,8 +300,9 @@ class Control:
         logger.info("reloading %s", self._path)
         problems: tuple[object, ...] = ()
         try:
-            settings = load_settings(self._path)
-            await self.take(settings if self._answers else without_answers(settings))
+            async with self._changing:
+                settings = load_settings(self._path)
+                await self.take(settings if self._answers else without_answers(settings))
         except (SettingsError, ConfigurationError) as error:
             problems = error.problems
         for problem in problems:
@@ -298,6 +311,37 @@ class Control:
             logger.error("the configuration was not taken: what runs goes on unchanged")
         else:
             logger.info("the configuration is in force")
+
+    async def watch_geo(self) -> None:
+        """Take a file of [[geo]] that was replaced, by new maps alone; refuse one that is broken, or older."""
+        watch = EditionWatch()
+        while True:
+            await trio.sleep(GEO_INTERVAL)
+            async with self._changing:
+                assert self._running is not None, "it starts when a configuration is in force"
+                for each in self._running.maps:
+                    with suppress(OSError):  # so that nobody takes it for one that is not used any more
+                        os.utime(each.path)
+                in_use = self._running.editions
+                if watch.is_due(tuple(_look_at(edition.path) for edition in in_use), in_use):
+                    await self._renew_maps(self._running)
+
+    async def _renew_maps(self, running: Running) -> None:
+        problems: tuple[str, ...] = ()
+        try:
+            prepared = await prepare_maps(running.settings, running.editions, self._nursery)
+        except PrepareError as error:
+            problems = error.problems
+        for problem in problems:
+            logger.error("%s", problem)
+        if problems:
+            logger.error("the replaced geo source was not taken: the maps go on unchanged")
+            return
+        self._running = msgspec.structs.replace(running, maps=prepared.maps, editions=prepared.editions)
+        write_running(self._running)
+        for connection in self._workers:
+            connection.send(self._configured())
+        logger.info("a geo source was replaced: %d maps in %.1f s", len(prepared.maps), prepared.seconds)
 
     async def feed(self, connection: Connection[ToControl]) -> None:
         """Keep a worker informed until it is gone."""
@@ -449,6 +493,13 @@ class Control:
         return PoolStatus(
             pool.name, pool.enabled, state.up, pool.monitor, pool.minimum_origins, healthy, tuple(origins)
         )
+
+
+def _look_at(path: str) -> Edition | None:
+    try:
+        return look_at(path)
+    except OSError:
+        return None
 
 
 NOTIFY_FOLDER = "notify"

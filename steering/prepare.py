@@ -8,6 +8,11 @@ control says so.
     control <── Prepared or Failed ── child
     control ── one byte ──> child        publish; end of file instead: forget it
     control <── Published or Failed ── child
+
+When only a source's file was replaced, maps are all that is prepared:
+
+    control ── MapsWanted ──> child      (started with the word "maps")
+    control <── Prepared or Failed ── child
 """
 
 import hashlib
@@ -25,11 +30,13 @@ import trio
 
 import geodata
 from geodata.classes import ClassMap, PlaceMap, compile_classes, compile_places
+from geodata.edition import Edition, describe_older, look_at
 from geodata.errors import GeoError
+from geodata.place import Place
 from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
-from geodata.sources import SOURCES
-from geodata.sources.country import COUNTRY_FILE
+from geodata.sources import BUILT, SOURCES
+from geodata.sources.country import COUNTRY_FILE, read_country
 from steering.balance.rules import DEFAULT_CLASS, Classifier
 from steering.messages import MapFile
 from steering.serve.feed import FrameReader, encode_frame
@@ -39,7 +46,7 @@ from steering.zones.load import LoadReport, ZonesError, stage_zones
 from steering.zones.store import Store, StoreError
 from steering.zones.zonefile import FileRead
 
-MAP_FORMAT = 1
+MAP_FORMAT = 2
 """Raised when the same input compiles to another map than before."""
 NICENESS = 5
 """Of the child: where processors are few, answers come first, and yet it gets on."""
@@ -51,6 +58,8 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     maps: tuple[MapFile, ...]
     zones: tuple[LoadReport, ...]
     seconds: float
+    editions: tuple[Edition, ...] = ()
+    """Of the files of [[geo]] that the maps are made from."""
 
 
 class Published(msgspec.Struct, frozen=True, tag=True):
@@ -61,6 +70,13 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     """Nothing was changed, for these reasons."""
 
     problems: tuple[str, ...]
+
+
+class MapsWanted(msgspec.Struct, frozen=True):
+    """Compile the maps from the files as they are now, unless one is older than the one in use."""
+
+    settings: Settings
+    in_use: tuple[Edition, ...]
 
 
 Reply = Prepared | Published | Failed
@@ -114,32 +130,46 @@ ReplyType = TypeVar("ReplyType", Prepared, Published)
 
 async def prepare(settings: Settings, nursery: trio.Nursery) -> Preparation:
     """Stage the zones and compile the maps of a configuration in a child of `nursery`; raises PrepareError."""
+    preparation = Preparation(await _start(nursery))
+    await preparation._send(encode_frame(settings))
+    preparation.prepared = await preparation._read(Prepared)
+    return preparation
+
+
+async def prepare_maps(settings: Settings, in_use: tuple[Edition, ...], nursery: trio.Nursery) -> Prepared:
+    """Compile the maps alone, in a child of `nursery`; raises PrepareError, also for a database older than in use."""
+    preparation = Preparation(await _start(nursery, "maps"))
+    await preparation._send(encode_frame(MapsWanted(settings, in_use)))
+    return await preparation._read(Prepared)
+
+
+async def _start(nursery: trio.Nursery, *what: str) -> trio.Process:
     ours = str(Path(geodata.__file__).parent.parent)
     paths = filter(None, (ours, os.environ.get("PYTHONPATH")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process: trio.Process = await nursery.start(
         partial(
             trio.run_process,
-            [sys.executable, "-P", "-m", "steering.prepare"],
+            [sys.executable, "-P", "-m", "steering.prepare", *what],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             check=False,
             env=environment,
         )
     )
-    preparation = Preparation(process)
-    await preparation._send(encode_frame(settings))
-    preparation.prepared = await preparation._read(Prepared)
-    return preparation
+    return process
 
 
 def main() -> None:
     """The child."""
     os.nice(NICENESS)
     replies, requests = sys.stdout.buffer, sys.stdin.buffer
-    settings = msgspec.msgpack.decode(requests.read(int.from_bytes(requests.read(4), "big")), type=Settings)
+    request = requests.read(int.from_bytes(requests.read(4), "big"))
     try:
-        prepared, publish = prepare_all(settings)
+        if sys.argv[1:] == ["maps"]:
+            _reply(replies, renew_maps(msgspec.msgpack.decode(request, type=MapsWanted)))
+            return
+        prepared, publish = prepare_all(msgspec.msgpack.decode(request, type=Settings))
         _reply(replies, prepared)
         if requests.read(1):
             publish()
@@ -156,7 +186,9 @@ def prepare_all(settings: Settings) -> tuple[Prepared, Callable[[], None]]:
     problems: list[str] = []
     reports: list[LoadReport] = []
     maps: tuple[MapFile, ...] = ()
+    editions: tuple[Edition, ...] = ()
     try:
+        editions = read_editions(settings)
         maps = compile_maps(settings)
     except GeoError as error:
         problems += error.problems
@@ -169,7 +201,44 @@ def prepare_all(settings: Settings) -> tuple[Prepared, Callable[[], None]]:
         problems += map(str, error.problems)
     if problems:
         raise PrepareError(tuple(problems))
-    return Prepared(maps, tuple(reports), time.monotonic() - start), publish
+    return Prepared(maps, tuple(reports), time.monotonic() - start, editions), publish
+
+
+def renew_maps(wanted: MapsWanted) -> Prepared:
+    """The maps from the files as they are now; raises PrepareError."""
+    start = time.monotonic()
+    try:
+        editions = read_editions(wanted.settings)
+        if older := tuple(describe_older(editions, wanted.in_use)):
+            raise PrepareError(older)
+        maps = compile_maps(wanted.settings)
+    except GeoError as error:
+        raise PrepareError(error.problems) from error
+    except OSError as error:
+        raise PrepareError((f"{error.filename}: {error.strerror}",)) from error
+    return Prepared(maps, (), time.monotonic() - start, editions)
+
+
+def read_editions(settings: Settings) -> tuple[Edition, ...]:
+    """What is there of each file of [[geo]], if any map is made from them; raises GeoError.
+
+    To be called before they are read: a file that is replaced meanwhile is another edition, and is read again.
+    """
+    if not rules_in_use(settings.load_balancers):
+        return ()
+    editions, problems = [], []
+    for source in settings.geo:
+        try:
+            edition = look_at(source.path)
+            built = BUILT[source.type](Path(source.path)) if source.type in BUILT else None
+            editions.append(msgspec.structs.replace(edition, built=built))
+        except OSError as error:
+            problems.append(f"{source.path}: {error.strerror}")
+        except GeoError as error:
+            problems += error.problems
+    if problems:
+        raise GeoError(*problems)
+    return tuple(editions)
 
 
 def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
@@ -189,7 +258,7 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
         name = hashlib.sha256(digest + msgspec.msgpack.encode(rules)).hexdigest()[:32]
         path = directory / f"{name}.map"
         if not _is_usable(path):
-            places = places or load_places(settings)
+            places = places or load_places(settings, _leave_out)
             compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS).write(path)
         path.touch()
         maps.append(MapFile(rules, str(path)))
@@ -205,38 +274,37 @@ def _is_usable(path: Path) -> bool:
     return True
 
 
-def load_places(settings: Settings) -> PlaceMap:
+def load_places(settings: Settings, simplify: Callable[[Place], Place] = lambda place: place) -> PlaceMap:
     """Where every address is, by the configured sources, or by the data that waypost ships; raises GeoError."""
     regions = Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
-    return compile_places(_read_sources(settings), regions)
+    return compile_places(_read_sources(settings), regions, simplify)
+
+
+def _leave_out(place: Place) -> Place:
+    """A place without what no Rules ask for."""
+    return msgspec.structs.replace(place, asn=None, latitude=None, longitude=None)
 
 
 def _read_sources(settings: Settings) -> Iterable[Source]:
     problems: list[str] = []
     sources = []
-    for kind, path in _source_files(settings):
+    for each in settings.geo:
         try:
-            sources.append(SOURCES[kind](path))
+            sources.append(SOURCES[each.type](Path(each.path)))
         except GeoError as error:
             problems += error.problems
     if problems:
         raise GeoError(*problems)
+    # An operator's networks do not replace the country data, and neither does a database of AS numbers.
+    if not any(place.country for source in sources if not source.operator for place in source.places):
+        sources.append(read_country())
     return sources
-
-
-def _source_files(settings: Settings) -> list[tuple[str, Path]]:
-    """Kind and file of each source; an operator's networks alone do not replace the country data."""
-    files: list[tuple[str, Path]] = [(source.type, Path(source.path)) for source in settings.geo]
-    if all(kind == "networks" for kind, _ in files):
-        files.append(("country", COUNTRY_FILE))
-    return files
 
 
 def _digest_of_files(settings: Settings) -> bytes:
     """Changes whenever a file that places come from is written or replaced."""
-    paths = [path for _, path in _source_files(settings)] + [
-        Path(settings.regions) if settings.regions else REGIONS_FILE
-    ]
+    paths = [Path(source.path) for source in settings.geo]
+    paths += [COUNTRY_FILE, Path(settings.regions) if settings.regions else REGIONS_FILE]
     stamps = []
     for path in paths:
         try:
@@ -245,7 +313,7 @@ def _digest_of_files(settings: Settings) -> bytes:
             raise GeoError(f"{path}: {error.strerror}") from error
         stamps.append(FileRead(str(path), status.st_size, status.st_mtime_ns, status.st_ino))
     return hashlib.sha256(
-        msgspec.msgpack.encode((MAP_FORMAT, [kind for kind, _ in _source_files(settings)], stamps))
+        msgspec.msgpack.encode((MAP_FORMAT, [source.type for source in settings.geo], stamps))
     ).digest()
 
 

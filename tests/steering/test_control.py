@@ -14,6 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from geodata.classes import ClassMap
 from monitors.history import History
 from monitors.mailbox import Mailbox
 from monitors.monitor import Reason, Result, Target
@@ -22,12 +23,13 @@ from monitors.notify.event import Event
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
 from steering.balance.pools import Verdict
-from steering.control import FIRST_RESULTS_MARGIN, ConfigurationError, Control
+from steering.control import FIRST_RESULTS_MARGIN, GEO_INTERVAL, ConfigurationError, Control, read_running
 from steering.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
 from steering.prepare import Prepared, PrepareError
 from steering.serve.http import HttpError
 from steering.settings import Http, Settings, load_settings
+from tests.geodata.mmdb import write_networks
 from tests.steering.running import web_settings
 
 SERVER = '[server]\nlisten = ["127.0.0.1:53"]\nstate = "state"\n'
@@ -339,6 +341,120 @@ class TestReload:
         assert "the configuration was not taken: what runs goes on unchanged" in caplog.text
         assert worker.told == told
         assert await stage.status() == before
+
+
+GEO = web_settings(80, balancers='country_pools = { FR = ["sorry"] }\n\n[[geo]]\ntype = "maxmind"\npath = "a.mmdb"\n')
+CHILD_TIME = 0.01
+"""Real seconds without anything to do after which the clock jumps: children take real time."""
+OLD, NEW, NEWER = 1_700_000_000, 1_750_000_000, 1_760_000_000
+"""2023-11-14, 2025-06-15 and 2025-10-09."""
+
+
+class GeoStage(Stage):
+    """A Control with real children, whose maps are made from a file; it looks at it whenever nothing else happens."""
+
+    def __init__(self, folder: Path, nursery: trio.Nursery, log: pytest.LogCaptureFixture) -> None:
+        self.database = folder / "a.mmdb"
+        self.replace("DE", NEW)
+        super().__init__(folder, nursery)
+        self.write(GEO)
+        self.settings = load_settings(self.config)
+        self.log = log
+
+    def replace(self, country: str, built: int) -> None:
+        """As geoipupdate does: a new file, put in the place of the old one."""
+        new = self.database.with_suffix(".new")
+        write_networks(new, {"10.0.0.0/8": {"country": {"iso_code": country}}}, metadata={"build_epoch": built})
+        new.replace(self.database)
+
+    async def logged(self, text: str, times: int = 1) -> None:
+        """Wait for a line, in the time of the watch."""
+        for _ in range(2000):
+            if self.log.text.count(text) >= times:
+                return
+            await trio.sleep(GEO_INTERVAL / 4)
+        raise AssertionError(f"{text!r} is not in the log:\n{self.log.text}")
+
+    def class_told(self, worker: FakeWorker) -> int:
+        """The class of 10.0.0.1 by the map that a worker was told of last."""
+        told = worker.told[-1]
+        assert isinstance(told, Configured)
+        [each] = told.maps
+        return ClassMap.open(Path(each.path)).find4(0x0A000001)[0]
+
+
+@pytest.fixture
+async def geo(tmp_path: Path, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> GeoStage:
+    caplog.set_level(logging.INFO)
+    stage = GeoStage(tmp_path, nursery, caplog)
+    await stage.taken()
+    nursery.start_soon(stage.control.watch_geo)
+    return stage
+
+
+class TestGeo:
+    async def test_a_database_that_was_replaced_is_taken(self, geo: GeoStage, autojump_clock: MockClock) -> None:
+        autojump_clock.autojump_threshold = CHILD_TIME
+        worker = await geo.connect()
+        assert geo.class_told(worker) == 0
+        old = worker.told[-1]
+        geo.replace("FR", NEWER)
+        await geo.logged("a geo source was replaced: 1 maps")
+        assert geo.class_told(worker) == 1
+        assert isinstance(old, Configured)
+        assert isinstance(worker.told[-1], Configured)
+        assert (old.settings, old.health) == (worker.told[-1].settings, worker.told[-1].health)
+        kept = read_running(geo.state)
+        assert kept is not None
+        assert kept.maps == worker.told[-1].maps, "a control that is restarted goes on with it"
+        assert [edition.built for edition in kept.editions] == [NEWER]
+        told = len(worker.told)
+        await trio.sleep(5 * GEO_INTERVAL)
+        assert len(worker.told) == told, "it is taken once"
+
+    @pytest.mark.parametrize("damage", ["older", "broken", "gone"])
+    async def test_one_that_cannot_be_used_is_refused_once_and_the_next_one_taken(
+        self, geo: GeoStage, damage: str, autojump_clock: MockClock
+    ) -> None:
+        autojump_clock.autojump_threshold = CHILD_TIME
+        worker = await geo.connect()
+        [told] = worker.told
+        if damage == "older":
+            geo.replace("FR", OLD)
+            reason = "built 2023-11-14 22:13 UTC, older than the one in use, built 2025-06-15 15:06 UTC"
+        elif damage == "broken":
+            geo.database.write_bytes(b"broken")
+            reason = "not a usable MaxMind database: no metadata"
+        else:
+            geo.database.unlink()
+            reason = "No such file or directory"
+        await geo.logged(f"{geo.database}: {reason}")
+        await geo.logged("the maps go on unchanged")
+        await trio.sleep(5 * GEO_INTERVAL)
+        assert geo.log.text.count("the maps go on unchanged") == 1
+        assert worker.told == [told]
+        geo.replace("FR", NEW)
+        await geo.logged("a geo source was replaced")
+        assert geo.class_told(worker) == 1
+
+    async def test_a_reload_takes_an_older_one_and_says_so(self, geo: GeoStage, autojump_clock: MockClock) -> None:
+        autojump_clock.autojump_threshold = CHILD_TIME
+        worker = await geo.connect()
+        geo.replace("FR", OLD)
+        await geo.control.reload()
+        assert geo.class_told(worker) == 1
+        assert "older than the one in use, built 2025-06-15 15:06 UTC; it is taken because a reload" in geo.log.text
+        await trio.sleep(5 * GEO_INTERVAL)
+        assert "a geo source was replaced" not in geo.log.text
+
+    async def test_the_maps_in_use_are_never_old(self, geo: GeoStage, autojump_clock: MockClock) -> None:
+        autojump_clock.autojump_threshold = CHILD_TIME
+        worker = await geo.connect()
+        assert isinstance(worker.told[-1], Configured)
+        [each] = worker.told[-1].maps
+        os.utime(each.path, (1, 1))
+        await trio.sleep(2 * GEO_INTERVAL)
+        assert os.stat(each.path).st_mtime > 1  # noqa: PTH116 - in trio, a Path must not
 
 
 class TestFeed:

@@ -13,9 +13,19 @@ import trio
 
 from geodata.classes import ClassMap
 from geodata.errors import GeoError
-from steering.prepare import MAP_LIFETIME, Failed, Prepared, PrepareError, Reply, compile_maps, prepare
+from steering.prepare import (
+    MAP_LIFETIME,
+    Failed,
+    Prepared,
+    PrepareError,
+    Reply,
+    compile_maps,
+    load_places,
+    prepare,
+)
 from steering.settings import Settings, parse_settings
 from steering.zones.store import Store, read_zones
+from tests.geodata.mmdb import write_networks
 from tests.steering.running import DEADLINE, environment, eventually, list_processes, web_settings, zone_text
 
 NETWORKS = """
@@ -84,6 +94,18 @@ class TestMaps:
         second = compile_maps(configured)
         assert {each.path for each in first}.isdisjoint(each.path for each in second)
         assert all(Path(each.path).exists() for each in first), "a worker may be about to open one"
+
+    def test_a_database_of_as_numbers_does_not_replace_the_country_data(
+        self, configured: Settings, tmp_path: Path
+    ) -> None:
+        write_networks(tmp_path / "asn.mmdb", {"8.8.8.0/24": {"autonomous_system_number": 15169}})
+        asn = msgspec.structs.replace(configured.geo[0], type="maxmind", path=str(tmp_path / "asn.mmdb"))
+        finding = load_places(msgspec.structs.replace(configured, geo=(*configured.geo, asn))).find("8.8.8.8")
+        assert finding is not None
+        assert (finding.place.country, finding.place.asn) == ("US", 15169)
+        assert load_places(configured).find("8.8.8.8") is not None
+        write_networks(tmp_path / "asn.mmdb", {"8.8.8.0/24": {"country": {"iso_code": "FR"}}})
+        assert load_places(msgspec.structs.replace(configured, geo=(asn,))).find("9.9.9.9") is None
 
     def test_those_that_nobody_needs_any_more_go(self, configured: Settings, tmp_path: Path) -> None:
         first = compile_maps(configured)

@@ -1,6 +1,7 @@
 """MaxMind databases: the answers of the package's own Reader, and one error for everything that is broken."""
 
 import ipaddress
+import math
 import random
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from netaddr import IPSet  # type: ignore[import-untyped]  # no types; only made
 from geodata.errors import GeoError
 from geodata.place import NOWHERE, Place
 from geodata.source import Source
-from geodata.sources.maxmind import read_maxmind
+from geodata.sources.maxmind import read_built, read_maxmind
 
 from ..mmdb import Child, write_networks, write_tree
 
@@ -25,6 +26,7 @@ CITY: dict[str, object] = {
     "subdivisions": [{"iso_code": "CA"}, {"iso_code": "XX"}],
 }
 FRANCE: dict[str, object] = {"country": {"iso_code": "FR"}}
+PARIS = Place(country="FR", latitude=48.8566, longitude=2.35)
 NETWORKS: dict[str, object] = {
     "0.0.0.0/8": {"country": {"iso_code": "AU"}},
     "10.0.0.0/9": FRANCE,
@@ -143,8 +145,20 @@ def test_aliases_of_ipv4_are_nowhere_in_ipv6(tmp_path: Path) -> None:
         ({"country": {"iso_code": "ZZ"}}, NOWHERE),
         ({"country": {"iso_code": ["FR"]}}, NOWHERE),
         ({"country": "FR"}, NOWHERE),
-        ({"continent": {"code": "EU"}}, NOWHERE),
-        ({"autonomous_system_number": 64501}, NOWHERE),
+        ({"continent": {"code": "EU"}}, Place("EU")),
+        ({"autonomous_system_number": 64501}, Place(asn=64501)),
+        ({"autonomous_system_number": 64501, "country": {"iso_code": "ZZ"}}, Place(asn=64501)),
+        (FRANCE | {"location": {"latitude": 48.85661, "longitude": 2.35}}, PARIS),
+        (FRANCE | {"location": {"latitude": 48.85661}}, Place(country="FR")),
+        (FRANCE | {"location": {"latitude": 91.0, "longitude": 2.35}}, Place(country="FR")),
+        (FRANCE | {"location": {"latitude": math.nan, "longitude": 2.35}}, Place(country="FR")),
+        (FRANCE | {"location": {"latitude": "48", "longitude": b"\x01\x07"}}, Place(country="FR")),
+        ({"location": {"latitude": 0.0, "longitude": 0.0}}, NOWHERE),
+        (
+            FRANCE | {"location": {"latitude": 0.0, "longitude": -180.0}},
+            Place(country="FR", latitude=0.0, longitude=-180.0),
+        ),
+        ({"country_code": "FR", "latitude": 48.85661, "longitude": 2.35}, PARIS),
         ("FR", NOWHERE),
         ([FRANCE], NOWHERE),
     ],
@@ -214,9 +228,26 @@ def test_a_small_tree_that_opens_into_a_huge_one(tmp_path: Path) -> None:
 
 
 def test_data_that_opens_into_a_huge_one(tmp_path: Path) -> None:
-    """Each level of arrays points to the next one twice."""
+    """Each level of arrays points to the next one twice: what no place needs is not followed."""
     levels = b"".join(b"\x02\x04" + 2 * (b"\x20" + bytes((6 * (i + 1),))) for i in range(40))
-    broken(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [levels + b"\x41x"]), "not a usable MaxMind database")
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [levels + b"\x41x"]))
+    assert source.places == (NOWHERE,)
+
+
+def test_records_inside_each_other(tmp_path: Path) -> None:
+    """{"x": {"x": ... "y"}}, and the tree leads to every map in it: each is as long as all the others below it."""
+    depth = 10
+    nodes: list[list[Child]] = [[("node", 2 * i + 1), ("node", 2 * i + 2)] for i in range((1 << depth) - 1)]
+    nodes += [[("byte", 6 * i), ("byte", 6 * i + 3)] for i in range(1 << depth)]
+    data = b"\xe1\x41x" * (2 << depth) + b"\x41y"
+    broken(write_tree(tmp_path / "a.mmdb", nodes, [data], ip_version=4), "records overlap")
+
+
+def test_pointers_that_go_in_a_circle(tmp_path: Path) -> None:
+    broken(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [b"\x20\x00"]), "a pointer leads to a pointer")
+    inner = b"\xe1\x47country\x20\x00"  # the country of the country is the record
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [inner]))
+    assert source.places == (NOWHERE,)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +265,45 @@ def test_wrong_metadata(tmp_path: Path, metadata: dict[str, object]) -> None:
         write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [FRANCE], metadata=metadata),
         "not a usable MaxMind database",
     )
+
+
+def test_metadata_with_pointers_and_of_every_type(tmp_path: Path) -> None:
+    """Pointers count from the start of the metadata, numbers may be wider than they need to be."""
+    path = tmp_path / "a.mmdb"
+    for metadata, built in (
+        ({"build_epoch": b"\x08\x02" + bytes(8)}, 0),
+        ({"build_epoch": b"\x08\x02" + b"\xff" * 8}, None),
+        ({"record_size": b"\xc4\x00\x00\x00\x18", "node_count": b"\x02\x03\x00\x01"}, 1_700_000_000),
+        ({"languages": ["en", "zh-CN"], "is_new": b"\x01\x07", "description": {}}, 1_700_000_000),
+    ):
+        write_tree(path, ROOT_ALONE, [FRANCE], metadata=metadata)
+        assert read_maxmind(path).built == read_built(path) == built
+        assert place_at(read_maxmind(path), "1.2.3.4").country == "FR"
+    write_tree(path, ROOT_ALONE, [FRANCE], metadata={"description": {"x": "Test-City"}})
+    content = path.read_bytes()
+    start = content.index(b"\xab\xcd\xefMaxMind.com") + 14
+    text = content.index(b"\x49Test-City", start) - start
+    head, _, tail = content.rpartition(b"\x49Test-City")
+    path.write_bytes(head + b"\x20" + bytes((text,)) + tail)
+    with maxminddb.open_database(path, maxminddb.MODE_MEMORY) as reader:
+        assert reader.metadata().description == {"x": "Test-City"}
+    assert read_built(path) == 1_700_000_000
+
+
+def test_records_that_are_no_maps_and_trees_without_ipv4(tmp_path: Path) -> None:
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, ["1.0.0.0/8"], ip_version=4))
+    assert source.places == (NOWHERE,)
+    nodes: list[list[Child]] = [[None, ("data", 0)]]
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", nodes, [FRANCE]))
+    assert list(source.ipv4) == [(0, 1 << 32, 0)]
+    assert place_at(source, "8000::").country == "FR"
+
+
+def test_when_it_was_built_of_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.mmdb").write_bytes(b"\xab\xcd\xefMaxMind.com")
+    for name, reason in (("a.mmdb", "not a usable MaxMind database"), ("absent.mmdb", "cannot be read")):
+        with pytest.raises(GeoError, match=rf"{name}: {reason}"):
+            read_built(tmp_path / name)
 
 
 def test_a_pointer_out_of_the_data(tmp_path: Path) -> None:
