@@ -27,7 +27,8 @@ from steering.reading import Document, read_document
 from steering.values import Address, Country, Network, Region, Subdivision
 
 POOL = "pool:"
-LISTS = ("must_get", "must_not_get")
+RECORDS = ("must_get", "must_not_get")
+LISTS = (*RECORDS, "down")
 NUMBERS = ("asn", "tolerance", "scope_at_least", "ttl_at_most", "samples")
 
 
@@ -84,6 +85,8 @@ class Expectation(msgspec.Struct, frozen=True):
     scope_at_least: Annotated[int, Meta(ge=0, le=128)] | None = None
     ttl_at_most: Annotated[int, Meta(ge=0)] | None = None
     rcode: Annotated[str, Meta(extra={"parse": parse_rcode}, description="a response code")] = "NOERROR"
+    down: tuple[str, ...] = ()
+    """Origins, pools, or pool/origin, that are down; only without a server."""
     samples: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     """How often to ask."""
 
@@ -206,7 +209,7 @@ def _contradictions(key: Key, expectation: Expectation) -> Iterable[tuple[Key, s
         yield (*key, "complete"), "only with must_get"
     if expectation.rcode != "NOERROR" and (expectation.must_get or expectation.share):
         yield (*key, "rcode"), "an answer with records has the response code NOERROR"
-    for name in LISTS:
+    for name in RECORDS:
         for position, text in enumerate(getattr(expectation, name)):
             yield from _record_problem((*key, name, position), text, expectation.type)
     for label in expectation.share:

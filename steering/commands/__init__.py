@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 
-from steering.commands import answer, check, run, status
+from steering.commands import answer, check, diff, impact, map, run, status, test  # noqa: A004 - names of commands
 from steering.commands.command import Command
 
 COMMANDS: Mapping[str, Command] = {
     "run": run.COMMAND,
     "check": check.COMMAND,
     "answer": answer.COMMAND,
+    "test": test.COMMAND,
+    "impact": impact.COMMAND,
+    "diff": diff.COMMAND,
+    "map": map.COMMAND,
     "status": status.COMMAND,
 }
