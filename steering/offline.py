@@ -4,10 +4,13 @@ Everything is made by the functions that the server uses; only the place of the 
 up, and the health of origins instead of probed.
 """
 
+import functools
+import ipaddress
+import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,30 +18,45 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import msgspec
+from msgspec.structs import replace
 
 from geodata.classes import PlaceMap, compile_classes
+from geodata.continents import CONTINENT_OF
 from geodata.place import NOWHERE, Place
-from geodata.regions import Regions
+from geodata.regions import REGIONS, REGIONS_FILE, Regions
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
 from steering.balance.rules import DEFAULT_CLASS, Classifier, Rules, name_rule, split_world
 from steering.compose import Location, compose
+from steering.expectations import show_rdata
 from steering.prepare import load_places
 from steering.problems import did_you_mean
-from steering.settings import Settings
-from steering.wire import TCP_SIZE, parse_query_untrusted
+from steering.settings import Pool, Settings
+from steering.traffic import PlaceTraffic, weigh_countries
+from steering.wire import TCP_SIZE, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
 from steering.zones.load import LoadReport, stage_zones
 from steering.zones.store import Store, StoreReader
 
 
 class Client(msgspec.Struct, frozen=True):
-    """Who asks: an address, or a place without one."""
+    """Who asks: with an address or a subnet, or from a place without one."""
 
     address: str | None = None
+    """Of the client, told as its subnet unless there is another; and of whoever asks, unless a resolver does."""
     place: Place = NOWHERE
+    subnet: str | None = None
+    """In CIDR notation (RFC 7871)."""
+    resolver: str | None = None
+
+    @property
+    def is_somewhere(self) -> bool:
+        """Whether the place has to be looked up."""
+        return self.address is not None or self.subnet is not None or self.resolver is not None
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -61,15 +79,23 @@ class OfflineError(Exception):
     """A question that makes no sense for this configuration."""
 
 
-class FixedClass:
-    """A map in which everybody is where one client is."""
+class GivenPlace:
+    """The place that is given for the client who asks next, instead of looked up."""
 
-    def __init__(self, number: int) -> None:
-        self._found = number, 0
+    def __init__(self) -> None:
+        self.place = NOWHERE
+
+
+class GivenClasses:
+    """A map in which everybody is at the given place."""
+
+    def __init__(self, rules: Rules, given: GivenPlace) -> None:
+        self._classify = Classifier(rules)
+        self._given = given
 
     def find4(self, address: int, /) -> tuple[int, int]:  # noqa: ARG002 - the signature of a map
-        """The class, with no scope."""
-        return self._found
+        """The class of the place, with no scope."""
+        return self._classify(self._given.place), 0
 
     find6 = find4
 
@@ -110,7 +136,9 @@ def open_zones(settings: Settings, report: Callable[[LoadReport], None] = lambda
             store.close()
 
 
-def make_client(country: str | None, subdivision: str | None, region: str | None, regions: Regions) -> Client:
+def make_client(
+    country: str | None, subdivision: str | None, region: str | None, regions: Regions, asn: int | None = None
+) -> Client:
     """A client of a place; raises OfflineError for a contradiction."""
     if subdivision is not None:
         if country not in (None, subdivision[:2]):
@@ -121,36 +149,56 @@ def make_client(country: str | None, subdivision: str | None, region: str | None
         parts = {member for member in regions.members(region) if member[:2] == country}
         if not parts or (subdivision is not None and region != found):
             raise OfflineError(f"{subdivision or country} is in {found}, not in {region}")
-    return Client(place=Place(region=region or found, country=country, subdivision=subdivision))
+    continent = CONTINENT_OF.get(country or "")
+    return Client(place=Place(continent, region or found, country, subdivision, asn))
 
 
-def override_health(settings: Settings, down: tuple[str, ...], health: Health) -> Health:
-    """The health of a world in which the origins `down` ("origin" or "pool/origin") are down; raises OfflineError."""
-    origins: dict[str, set[tuple[str, str]]] = {}
-    for pool in settings.pools:
-        for origin in pool.origins:
-            if pool.monitor is not None:
-                for name in (origin.name, f"{pool.name}/{origin.name}"):
-                    origins.setdefault(name, set()).add((pool.name, origin.name))
+def override_health(settings: Settings, down: Sequence[str], health: Health, up: Sequence[str] = ()) -> Health:
+    """The health of a world in which these are down or up: "origin", "pool/origin", or "pool" for all of its origins.
+
+    Raises OfflineError for a name that nothing with a monitor has.
+    """
+    named = _name_origins(settings, lambda pool: pool.monitor is not None)
     changed: dict[tuple[str, str], Verdict] = {}
-    for name in down:
-        if name not in origins:
-            raise OfflineError(f"no origin with a monitor is called {name!r}" + did_you_mean(name, sorted(origins)))
-        changed |= {origin: Verdict(False, float("inf")) for origin in origins[name]}
+    for names, healthy in ((up, True), (down, False)):
+        for name in names:
+            changed |= {origin: Verdict(healthy, math.inf) for origin in _find_named(named, name, " with a monitor")}
     return {**health, **changed}
 
 
-def locate(client: Client, settings: Settings) -> tuple[Place, str, Mapping[Rules, AddressMap]]:
-    """The place of a client, what says so, and the maps with which to answer it; raises GeoError."""
-    needed = rules_in_use(settings.load_balancers)
-    if client.address is None:
-        return client.place, "given", {rules: FixedClass(Classifier(rules)(client.place)) for rules in needed}
-    places = load_places(settings)
-    maps: dict[Rules, AddressMap] = {
-        rules: compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS) for rules in needed
-    }
-    place, source = find_place(places, client.address)
-    return place, source, maps
+def override_weights(settings: Settings, weights: Mapping[str, float]) -> Settings:
+    """The settings with other weights of origins, named as in `override_health`; raises OfflineError."""
+    named = _name_origins(settings, lambda _: True)
+    given = {origin: weight for name, weight in weights.items() for origin in _find_named(named, name, "")}
+    pools = tuple(
+        replace(
+            pool,
+            origins=tuple(
+                replace(origin, weight=given.get((pool.name, origin.name), origin.weight)) for origin in pool.origins
+            ),
+        )
+        for pool in settings.pools
+    )
+    return replace(settings, pools=pools)
+
+
+Named = Mapping[str, set[tuple[str, str]]]
+"""What people may call an origin or several -> (pool, origin)."""
+
+
+def _name_origins(settings: Settings, counts: Callable[[Pool], bool]) -> Named:
+    named: dict[str, set[tuple[str, str]]] = {}
+    for pool in filter(counts, settings.pools):
+        for origin in pool.origins:
+            for name in (origin.name, f"{pool.name}/{origin.name}", pool.name):
+                named.setdefault(name, set()).add((pool.name, origin.name))
+    return named
+
+
+def _find_named(named: Named, name: str, which: str) -> set[tuple[str, str]]:
+    if name not in named:
+        raise OfflineError(f"no origin or pool{which} is called {name!r}" + did_you_mean(name, sorted(named)))
+    return named[name]
 
 
 def find_place(places: PlaceMap, address: str) -> tuple[Place, str]:
@@ -161,45 +209,125 @@ def find_place(places: PlaceMap, address: str) -> tuple[Place, str]:
     return finding.place, f"{finding.source}, {finding.prefix}"
 
 
-def answer_offline(
-    settings: Settings,
-    zones: StoreReader,
-    client: Client,
-    name: str,
-    rrtype: str,
-    health: Health,
-    seed: int | None = None,
-) -> Told:
-    """What the server would answer.
+class Offline:
+    """The answers of a configuration, without a server."""
 
-    Raises OfflineError for a question that is none, and GeoError for a database that cannot be used.
-    """
-    place, source, maps = locate(client, settings)
-    world = make_world(settings, zones, maps, health)
-    options: list[dns.edns.Option] = (
-        [] if client.address is None else [dns.edns.ECSOption(client.address, 128 if ":" in client.address else 32)]
-    )
-    try:
-        question = dns.message.make_query(name, rrtype, use_edns=0, options=options)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise OfflineError(f"{name} {rrtype}: {error}") from error
-    question.flags &= ~dns.flags.RD
-    query = parse_query_untrusted(question.to_wire())
-    witness = Witness(query, client.address or "0.0.0.0")
-    answer = compose(query, witness, random.Random(seed).random, world)
-    reply = dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope))
-    return Told(
-        question=f"{question.question[0].name} {dns.rdatatype.to_text(question.question[0].rdtype)}",
-        client=client.address or describe_place(place),
-        place=place,
-        place_source=source,
-        rcode=dns.rcode.to_text(reply.rcode()),
-        answer=_lines(reply.answer),
-        authority=_lines(reply.authority),
-        additional=_lines(reply.additional),
-        scope=None if client.address is None else witness.scope,
-        reasons=tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values()),
-    )
+    def __init__(self, settings: Settings, zones: StoreReader, health: Health, seed: int | None = None) -> None:
+        """`zones` as `open_zones` gives them; the same `seed` draws the same answers."""
+        self.settings = settings
+        self._zones = zones
+        self._health = health
+        self._dice = random.Random(seed).random
+        self._given = GivenPlace()
+
+    def tell(self, client: Client, name: str, rrtype: str) -> Told:
+        """What the server would answer, and why.
+
+        Raises OfflineError for a question that is none, and GeoError for a database that cannot be used.
+        """
+        place, source = self.locate(client)
+        reply, witness, world = self._answer(client, name, rrtype)
+        question = reply.question[0]
+        return Told(
+            question=f"{question.name} {dns.rdatatype.to_text(question.rdtype)}",
+            client=client.subnet or client.address or describe_place(place),
+            place=place,
+            place_source=source,
+            rcode=dns.rcode.to_text(reply.rcode()),
+            answer=_lines(reply.answer),
+            authority=_lines(reply.authority),
+            additional=_lines(reply.additional),
+            scope=witness.scope if client.is_somewhere else None,
+            reasons=tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values()),
+        )
+
+    def ask(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, int | None]:
+        """A reply and its ECS scope; raises as `tell`."""
+        reply, witness, _ = self._answer(client, name, rrtype)
+        return reply, witness.scope if client.is_somewhere else None
+
+    def explain(self, client: Client, name: str, rrtype: str) -> tuple[SteeringReason, ...]:
+        """Why the load balancers that were asked give what they give; raises as `tell`."""
+        place, _ = self.locate(client)
+        _, witness, world = self._answer(client, name, rrtype)
+        return tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values())
+
+    def traffic(self, name: str, rrtype: str, clients: Mapping[str, Client]) -> list[PlaceTraffic]:
+        """What clients get, by what they are called; raises as `tell`."""
+        return [self._traffic(label, client, name, rrtype) for label, client in clients.items()]
+
+    def _traffic(self, label: str, client: Client, name: str, rrtype: str) -> PlaceTraffic:
+        place, _ = self.locate(client)
+        reply, witness, world = self._answer(client, name, rrtype)
+        if not witness.asked:
+            records = " + ".join(sorted(_lines(reply.answer)))
+            return PlaceTraffic(label, {}, "", False, {records: 1.0} if records else {})
+        steering, number = next(iter(witness.asked.values()))
+        reason = _explain(steering, number, place, world)
+        pools = {pool.name: pool.share for pool in reason.pools if pool.share}
+        return PlaceTraffic(label, pools, reason.rule, reason.fallback, _show_plan(steering, number))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The part of the known IPv4 addresses that each country has; raises GeoError."""
+        return weigh_countries(self._places)
+
+    def find_client(self, place: Place) -> Client | None:
+        """A client with an address at a place, as far as that is given; None if nobody is known there."""
+        wanted = [(name, value) for name in place.__struct_fields__ if (value := getattr(place, name)) is not None]
+        numbers = {
+            number
+            for number, each in enumerate(self._places.places)
+            if all(getattr(each, name) == value for name, value in wanted)
+        }
+        ipv4, _ = self._places.ranges()
+        runs = ((end - start, start) for start, end, number in ipv4 if number in numbers)
+        size, start = max(runs, default=(0, 0))
+        return Client(str(ipaddress.IPv4Address(start + size // 2))) if size else None
+
+    def locate(self, client: Client) -> tuple[Place, str]:
+        """Where a client is and what says so; raises GeoError."""
+        if not client.is_somewhere:
+            return client.place, "given"
+        address, _, _ = (client.subnet or client.address or client.resolver or "").partition("/")
+        return find_place(self._places, address)
+
+    def _answer(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, Witness, World]:
+        self._given.place = client.place
+        world = self._world_of_addresses if client.is_somewhere else self._world_of_places
+        subnet = client.subnet or client.address
+        options: list[dns.edns.Option] = []
+        if subnet is not None:
+            address, _, length = subnet.partition("/")
+            options.append(dns.edns.ECSOption(address, int(length or (128 if ":" in address else 32))))
+        try:
+            question = dns.message.make_query(name, rrtype, use_edns=0, options=options)
+        except (dns.exception.DNSException, ValueError) as error:
+            raise OfflineError(f"{name} {rrtype}: {error}") from error
+        question.flags &= ~dns.flags.RD
+        query = parse_query_untrusted(question.to_wire())
+        witness = Witness(query, client.resolver or client.address or "0.0.0.0")
+        answer = compose(query, witness, self._dice, world)
+        return dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope)), witness, world
+
+    @functools.cached_property
+    def _places(self) -> PlaceMap:
+        return load_places(self.settings)
+
+    @functools.cached_property
+    def _world_of_addresses(self) -> World:
+        needed = rules_in_use(self.settings.load_balancers)
+        maps: dict[Rules, AddressMap] = {
+            rules: compile_classes(self._places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS)
+            for rules in needed
+        }
+        return make_world(self.settings, self._zones, maps, self._health)
+
+    @functools.cached_property
+    def _world_of_places(self) -> World:
+        needed = rules_in_use(self.settings.load_balancers)
+        maps = {rules: GivenClasses(rules, self._given) for rules in needed}
+        return make_world(self.settings, self._zones, maps, self._health)
 
 
 def _explain(steering: Steering, number: int, place: Place, world: World) -> SteeringReason:
@@ -216,6 +344,36 @@ def _explain(steering: Steering, number: int, place: Place, world: World) -> Ste
         world.states,
         world.health,
     )
+
+
+def _show_plan(steering: Steering, number: int) -> dict[str, float]:
+    """The records of each answer of a class, and how often it is given."""
+    plan = steering.plans[number]
+    bounds = plan.bounds or (1.0,) * len(plan.rrsets)
+    answers: dict[str, float] = {}
+    for rrset, low, high in zip(plan.rrsets, (0.0, *bounds), bounds, strict=False):
+        rrtype, _, rendered = rrset
+        records = " + ".join(sorted(show_record(rrtype, record[12:]) for record in split_records(rendered)))
+        answers[records] = answers.get(records, 0.0) + (high - low) / bounds[-1]
+    return answers
+
+
+def show_record(rrtype: int, rdata: bytes) -> str:
+    """Rdata as `show_rdata` gives it."""
+    kind = dns.rdatatype.RdataType.make(rrtype)
+    return show_rdata(dns.rdata.from_wire("IN", kind, rdata, 0, len(rdata)))
+
+
+def list_places(kind: str, regions: Regions) -> dict[str, Client]:
+    """A client of every country ("country"), or of every region ("region"), by its name."""
+    if kind == "region":
+        return {region: Client(place=Place(region=region)) for region in REGIONS}
+    return {country: make_client(country, None, None, regions) for country in regions.countries}
+
+
+def load_regions(settings: Settings) -> Regions:
+    """The table of regions that the configuration uses; raises GeoError."""
+    return Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
 
 
 def describe_place(place: Place) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steering.commands import answer, check, probe, run, status
+from steering.commands import answer, check, diff, impact, map, probe, run, status, test  # noqa: A004 - names of commands
 from steering.commands.command import Command
 
 COMMANDS: Mapping[str, Command] = {
@@ -10,5 +10,9 @@ COMMANDS: Mapping[str, Command] = {
     "probe": probe.COMMAND,
     "check": check.COMMAND,
     "answer": answer.COMMAND,
+    "test": test.COMMAND,
+    "impact": impact.COMMAND,
+    "diff": diff.COMMAND,
+    "map": map.COMMAND,
     "status": status.COMMAND,
 }

@@ -2,12 +2,12 @@
 
 import argparse
 import math
-from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from geodata.regions import REGIONS, REGIONS_FILE, Regions
+from geodata.regions import REGIONS, Regions
 from steering import offline
 from steering.balance.explain import PoolReason
 from steering.balance.pools import Health, Verdict
@@ -18,6 +18,8 @@ from steering.commands.command import (
     UsageError,
     add_config,
     add_json,
+    add_question,
+    add_what_if,
     ask_status,
     checked,
     open_console,
@@ -26,39 +28,46 @@ from steering.commands.command import (
 )
 from steering.offline import Client, Told
 from steering.settings import Settings, load_settings
-from steering.values import parse_address, parse_country, parse_subdivision
+from steering.traffic import PlaceTraffic, show_shares
+from steering.values import parse_address, parse_country, parse_network, parse_subdivision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its grammar."""
     add_config(parser)
-    parser.add_argument("name", metavar="NAME")
-    parser.add_argument("type", metavar="TYPE", nargs="?", default="A")
+    add_question(parser)
     who = parser.add_argument_group("the client (default: one that nobody knows the place of)")
     who.add_argument("--from", dest="address", metavar="ADDRESS", type=checked(parse_address), help="IPv4 or IPv6")
+    who.add_argument("--subnet", type=checked(parse_network), help="told by its resolver (RFC 7871), like 192.0.2.0/24")
+    who.add_argument("--resolver", metavar="ADDRESS", type=checked(parse_address), help="whose packet it is")
     who.add_argument("--country", type=checked(lambda text: parse_country(text.upper())), help="two letters, like FR")
     who.add_argument("--subdivision", type=checked(lambda text: parse_subdivision(text.upper())), help="like US-CA")
     who.add_argument("--region", choices=REGIONS)
+    who.add_argument("--asn", type=int, help="an AS number")
+    who.add_argument("--every", choices=("country", "region"), help="a table of what each of them gets")
     what_if = parser.add_argument_group("health (default: everything is up)")
-    what_if.add_argument(
-        "--down",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="an origin, or POOL/ORIGIN, that is down; may be repeated",
-    )
+    add_what_if(what_if)
     what_if.add_argument("--live", action="store_true", help="the health that the running waypost sees")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """waypost answer CONFIG NAME TYPE"""
-    settings = load_settings(arguments.config)
-    client = _client_of(arguments, settings)
+    settings = offline.override_weights(load_settings(arguments.config), dict(arguments.weight))
     health = _live_health(settings) if arguments.live else {}
-    health = offline.override_health(settings, arguments.down, health)
+    health = offline.override_health(settings, arguments.down, health, arguments.up)
+    regions = offline.load_regions(settings)
     with offline.open_zones(settings) as zones:
-        told = offline.answer_offline(settings, zones, client, arguments.name, arguments.type, health)
+        world = offline.Offline(settings, zones, health)
+        if arguments.every:
+            clients = offline.list_places(arguments.every, regions)
+            rows = world.traffic(arguments.name, arguments.type, clients)
+            if arguments.json:
+                print_json(rows)
+            else:
+                open_console().print(_tabulate(rows))
+            return GOOD if any(row.answers for row in rows) else BAD
+        told = world.tell(_client_of(arguments, regions), arguments.name, arguments.type)
     if arguments.json:
         print_json(told)
     else:
@@ -66,14 +75,25 @@ def run(arguments: argparse.Namespace) -> int:
     return GOOD if told.answer else BAD
 
 
-def _client_of(arguments: argparse.Namespace, settings: Settings) -> Client:
+def _client_of(arguments: argparse.Namespace, regions: Regions) -> Client:
     place = (arguments.country, arguments.subdivision, arguments.region)
-    if arguments.address is not None:
-        if any(place):
-            raise UsageError("--from looks the place up: leave out --country, --subdivision and --region")
-        return Client(address=arguments.address)
-    regions = Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
-    return offline.make_client(*place, regions)
+    if arguments.address or arguments.subnet or arguments.resolver:
+        if any(place) or arguments.asn is not None:
+            raise UsageError(
+                "an address has a place of its own: leave out --country, --subdivision, --region and --asn"
+            )
+        return Client(arguments.address, subnet=arguments.subnet, resolver=arguments.resolver)
+    return offline.make_client(*place, regions, arguments.asn)
+
+
+def _tabulate(rows: list[PlaceTraffic]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("place", "pools", "rule", "records"):
+        table.add_column(heading)
+    for row in rows:
+        rule = row.rule + (", fallback" if row.fallback else "")
+        table.add_row(row.place, show_shares(row.pools) if row.pools else "", rule, show_shares(row.answers))
+    return table
 
 
 def _live_health(settings: Settings) -> Health:

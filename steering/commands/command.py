@@ -1,7 +1,8 @@
 """What the commands share: their shape, exit statuses, arguments, and how they print."""
 
 import argparse
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +10,13 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from geodata.csvtable import read_rows
 from steering.messages import Status
+from steering.offline import Offline
 from steering.serve.control_socket import ControlError, Message, ask_control
 from steering.settings import Settings
+from steering.traffic import scale
+from steering.values import parse_address, parse_country, parse_listen
 
 GOOD, BAD, USAGE = 0, 1, 2
 PIPE_WIDTH = 500
@@ -39,6 +44,39 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """For who reads the output with a program."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """The name and type that somebody asks for."""
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("type", metavar="TYPE", nargs="?", default="A")
+
+
+def add_what_if(group: argparse._ArgumentGroup) -> None:
+    """Another health, and other weights, than those that are."""
+    origin = "an origin, POOL/ORIGIN, or POOL for all of its origins"
+    group.add_argument("--down", action="append", default=[], metavar="ORIGIN", help=f"{origin}; may be repeated")
+    group.add_argument("--up", action="append", default=[], metavar="ORIGIN", help="the same")
+    group.add_argument(
+        "--weight",
+        action="append",
+        default=[],
+        metavar="ORIGIN=WEIGHT",
+        type=parse_weight,
+        help="another weight, from 0 to 1",
+    )
+
+
+def parse_weight(text: str) -> tuple[str, float]:
+    """ "ORIGIN=WEIGHT"; raises argparse's error."""
+    name, _, number = text.partition("=")
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = -1.0
+    if not (name and 0 <= weight <= 1):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected ORIGIN=WEIGHT, a weight from 0 to 1")
+    return name, weight
 
 
 def checked(parse: Callable[[str], str]) -> Callable[[str], str]:
@@ -88,3 +126,50 @@ def ask_status(settings: Settings) -> Status:
         return msgspec.convert(ask_running(settings, {"command": "status"}), Status)
     except msgspec.ValidationError as error:
         raise ControlError(f"the running waypost is of another version: {error}") from error
+
+
+def add_weight_by(parser: argparse.ArgumentParser) -> None:
+    """How much of the world's traffic a country is."""
+    parser.add_argument(
+        "--weight-by",
+        default="addresses",
+        metavar="addresses|equal|FILE",
+        help="the traffic of a country: its part of the known IPv4 addresses (default), the same for all, or what a"
+        " CSV file country,traffic says",
+    )
+
+
+def weigh(weight_by: str, world: Offline, countries: Collection[str]) -> dict[str, float]:
+    """The part of the world's traffic that each country has; raises GeoError or UsageError."""
+    if weight_by == "addresses":
+        return world.weights
+    if weight_by == "equal":
+        return dict.fromkeys(countries, 1 / len(countries))
+    weights: dict[str, float] = {}
+    for line, row in read_rows(Path(weight_by), ("country", "traffic"), ()):
+        try:
+            country, traffic = parse_country(row["country"]), float(row["traffic"])
+        except ValueError as error:
+            raise UsageError(f"{weight_by}:{line}: {error}") from error
+        if not 0 <= traffic < math.inf:
+            raise UsageError(f"{weight_by}:{line}: {traffic} is no amount of traffic")
+        weights[country] = weights.get(country, 0.0) + traffic
+    return scale(weights)
+
+
+def describe_weights(weight_by: str) -> str:
+    """What shares are parts of, in words."""
+    return {"addresses": "known IPv4 addresses", "equal": "number of countries"}.get(weight_by, weight_by)
+
+
+def parse_server(text: str) -> tuple[str, int]:
+    """Address and port (default 53) of a DNS server: 192.0.2.1, 192.0.2.1:5300, 2001:db8::1, [2001:db8::1]:5300."""
+    try:
+        return parse_address(text), 53
+    except ValueError:
+        pass
+    try:
+        host, _, port = parse_listen(text).rpartition(":")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return host.strip("[]"), int(port)

@@ -16,13 +16,13 @@ from geodata.regions import Regions
 from steering.balance.pools import Health, Verdict
 from steering.offline import (
     Client,
+    Offline,
     OfflineError,
-    answer_offline,
     describe_place,
-    locate,
     make_client,
     open_zones,
     override_health,
+    override_weights,
 )
 from steering.prepare import compile_maps
 from steering.respond import respond
@@ -164,7 +164,7 @@ class TestTheSameAsTheServer:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             return  # no client has such an address
         health = override_health(configured, tuple(down), {})
-        told = answer_offline(configured, zones, Client(str(address)), name, "A", health)
+        told = Offline(configured, zones, health).tell(Client(str(address)), name, "A")
         world = make_world(configured, zones, maps, health)  # type: ignore[arg-type] # keyed by Rules
         reply = respond(dns.message.make_query(name, "A").to_wire(), str(address), True, 0.0, lambda: 0.0, world)
         assert reply is not None
@@ -177,7 +177,7 @@ class TestTheSameAsTheServer:
     def test_all_in_one_scope_get_the_same(self, configured: Settings, zones: StoreReader) -> None:
         for first, second in (("10.1.2.127", "10.1.2.128"), ("10.2.127.255", "10.2.128.0"), ("10.3.0.255", "10.3.1.0")):
             one, two = (
-                answer_offline(configured, zones, Client(address), "www.example.com", "A", {})
+                Offline(configured, zones, {}).tell(Client(address), "www.example.com", "A")
                 for address in (first, second)
             )
             assert one.scope is not None
@@ -194,34 +194,34 @@ class TestTheSameAsTheServer:
             ("10.3.1.1", "default_pools"),
             ("172.16.0.1", "default_pools"),
         ):
-            told = answer_offline(configured, zones, Client(address), "www.example.com", "A", {})
+            told = Offline(configured, zones, {}).tell(Client(address), "www.example.com", "A")
             assert [reason.rule for reason in told.reasons] == [rule], address
 
     def test_the_wildcard_is_named(self, configured: Settings, zones: StoreReader) -> None:
-        told = answer_offline(configured, zones, Client(), "deep.x.any.example.com", "A", {})
+        told = Offline(configured, zones, {}).tell(Client(), "deep.x.any.example.com", "A")
         assert told.answer
         assert [reason.load_balancer for reason in told.reasons] == ["*.any.example.com."]
 
     def test_without_an_address_there_is_no_scope(self, configured: Settings, zones: StoreReader) -> None:
         client = Client(place=Place(country="FR", region="WEU"))
-        told = answer_offline(configured, zones, client, "www.example.com", "A", {})
+        told = Offline(configured, zones, {}).tell(client, "www.example.com", "A")
         assert (told.scope, told.place_source) == (None, "given")
         assert [reason.rule for reason in told.reasons] == ["country_pools.FR"]
 
     def test_an_unusable_database(self, folder: Path, zones: StoreReader) -> None:
         broken = parse_settings(SETTINGS.replace("world.mmdb", "none.mmdb"), folder / "waypost.toml")
         with pytest.raises(GeoError, match=r"none\.mmdb"):
-            answer_offline(broken, zones, Client("10.0.0.1"), "www.example.com", "A", {})
+            Offline(broken, zones, {}).tell(Client("10.0.0.1"), "www.example.com", "A")
         place = Client(place=NOWHERE)
-        assert answer_offline(broken, zones, place, "www.example.com", "A", {}).answer, "not needed for a given place"
+        assert Offline(broken, zones, {}).tell(place, "www.example.com", "A").answer, "not needed for a given place"
 
     @pytest.mark.parametrize("name", ["", "..", "a..b", "a" * 64, ".".join(["a" * 63] * 5)])
     def test_names_that_are_none(self, configured: Settings, zones: StoreReader, name: str) -> None:
         if name:
             with pytest.raises(OfflineError):
-                answer_offline(configured, zones, Client(), name, "A", {})
+                Offline(configured, zones, {}).tell(Client(), name, "A")
         else:
-            assert answer_offline(configured, zones, Client(), name, "A", {}).question == ". A"
+            assert Offline(configured, zones, {}).tell(Client(), name, "A").question == ". A"
 
 
 class TestMakeClient:
@@ -229,10 +229,10 @@ class TestMakeClient:
         ("country", "subdivision", "region", "place"),
         [
             (None, None, None, NOWHERE),
-            ("FR", None, None, Place(region="WEU", country="FR")),
+            ("FR", None, None, Place("EU", "WEU", "FR")),
             (None, None, "OC", Place(region="OC")),
-            (None, "US-CA", None, Place(region="WNAM", country="US", subdivision="US-CA")),
-            ("US", "US-CA", "WNAM", Place(region="WNAM", country="US", subdivision="US-CA")),
+            (None, "US-CA", None, Place("NA", "WNAM", "US", "US-CA")),
+            ("US", "US-CA", "WNAM", Place("NA", "WNAM", "US", "US-CA")),
         ],
     )
     def test_a_place(self, country: str | None, subdivision: str | None, region: str | None, place: Place) -> None:
@@ -253,15 +253,29 @@ class TestOverrideHealth:
         assert override_health(configured, ("a",), {}) == {("one", "a"): down, ("two", "a"): down}
         assert override_health(configured, ("two/a",), {}) == {("two", "a"): down}
 
+    def test_a_pool_is_all_of_its_origins(self, configured: Settings) -> None:
+        down, up = Verdict(False, INF), Verdict(True, INF)
+        assert override_health(configured, ("two",), {}) == {("two", "a"): down, ("two", "d"): down}
+        assert override_health(configured, ("two/d",), {}, ("two",)) == {("two", "a"): up, ("two", "d"): down}
+
+    def test_weights(self, configured: Settings) -> None:
+        changed = override_weights(configured, {"one/a": 0.5, "d": 0.0})
+        weights = {(pool.name, origin.name): origin.weight for pool in changed.pools for origin in pool.origins}
+        assert (weights["one", "a"], weights["two", "a"], weights["two", "d"]) == (0.5, 1.0, 0.0)
+        with pytest.raises(OfflineError, match="no origin or pool is called"):
+            override_weights(configured, {"x": 0.5})
+
     def test_what_is_not_overridden_stays(self, configured: Settings) -> None:
         seen: Health = {("one", "b"): Verdict(False, 3.0), ("one", "a"): Verdict(True, 3.0)}
         assert override_health(configured, (), seen) == seen
         overridden = override_health(configured, ("one/a",), seen)
         assert overridden == {("one", "a"): Verdict(False, INF), ("one", "b"): Verdict(False, 3.0)}
 
-    @pytest.mark.parametrize(("name", "hint"), [("aa", "a"), ("one/bb", "one/b"), ("z", ""), ("one", ""), ("", "")])
+    @pytest.mark.parametrize(("name", "hint"), [("aa", "a"), ("one/bb", "one/b"), ("z", ""), ("", "")])
     def test_an_unknown_name(self, configured: Settings, name: str, hint: str) -> None:
-        with pytest.raises(OfflineError, match=f'no origin with a monitor is called .*(did you mean "{hint}")?'):
+        with pytest.raises(
+            OfflineError, match=f'no origin or pool with a monitor is called .*(did you mean "{hint}")?'
+        ):
             override_health(configured, (name,), {})
 
 
@@ -281,11 +295,14 @@ def test_open_zones_leaves_nothing(configured: Settings, monkeypatch: pytest.Mon
 
 
 def test_locate_says_who_knows(configured: Settings, folder: Path) -> None:
-    place, source, _ = locate(Client("10.3.0.7"), configured)
+    with open_zones(configured) as zones:
+        world = Offline(configured, zones, {})
+        place, source = world.locate(Client("10.3.0.7"))
+        assert world.locate(Client(subnet="172.16.0.0/24")) == (NOWHERE, "no source knows it")
+        assert world.locate(Client(place=place)) == (place, "given")
     assert (place.country, place.subdivision, place.region) == ("US", "US-CA", "WNAM")
     assert str(folder / "world.mmdb") in source
     assert "10.3.0.0/24" in source
-    assert locate(Client("172.16.0.1"), configured)[:2] == (NOWHERE, "no source knows it")
 
 
 @pytest.mark.parametrize(

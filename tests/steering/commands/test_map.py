@@ -1,0 +1,20 @@
+"""waypost map: the world in the colours of the pools."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from geodata.regions import Regions
+
+from .conftest import Run
+
+
+def test_every_country_is_on_the_map(waypost: Run, example: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map.svg"
+    assert waypost("map", example, "www.example.com", "A", "-o", output, "--down", "tokyo") == (0, f"{output}\n", "")
+    drawn = output.read_text()
+    titles = [title.text or "" for title in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}title")][1:]
+    told = dict(title.split(": ", 1) for title in titles)
+    assert told.keys() == set(Regions.load().countries)
+    assert (told["FR"], told["JP"], told["MT"]) == ("paris", "sorry (fallback)", "paris")
+    assert ">Shares by known IPv4 addresses." in drawn
+    assert "db-ip.com" in drawn, "the licence of the country data asks for it"
