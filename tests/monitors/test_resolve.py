@@ -1,9 +1,12 @@
 import socket
+from pathlib import Path
 
 import dns.rcode
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitors import resolve as resolve_module
 from monitors.resolve import (
@@ -18,6 +21,7 @@ from monitors.resolve import (
     open_resolver,
 )
 from tests.monitors.name_server import NameServer, serving_names
+from tests.peers.servers import find_peers, running_peer
 
 WWW = "www.example.com"
 
@@ -167,3 +171,37 @@ async def test_a_closed_port_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
         resolver.nameservers = (("127.0.0.1", port),)
         with pytest.raises(NameNotResolved, match=r"A: "):
             await resolver.resolve(WWW)
+
+
+@pytest.mark.parametrize("program", ["nsd", "knotd", "named"])
+async def test_a_real_name_server(program: str, tmp_path: Path) -> None:
+    peers = find_peers()
+    if program not in peers:
+        pytest.skip(f"not installed: {program}")
+    with running_peer(program, peers[program], tmp_path) as peer:
+        async with open_resolver() as resolver:
+            resolver.nameservers = (("127.0.0.1", peer.port),)
+            assert await resolver.resolve("mail.types.test") == Resolution(("192.0.2.25", "2001:db8::25"), 3600)
+            assert (await resolver.resolve("a100.large.test")).addresses[-1] == "192.0.2.16"
+            with pytest.raises(NameNotResolved, match=r"no.parent.test has no address"):
+                await resolver.resolve("no.parent.test")
+            with pytest.raises(NameNotResolved, match=r"no name server could answer"):
+                await resolver.resolve("elsewhere.example.com")
+
+
+@settings(max_examples=15, deadline=None)
+@given(noise=st.binary(max_size=80), matching=st.booleans())
+async def test_any_reply_is_an_answer_or_none(*, noise: bytes, matching: bool) -> None:
+    """Neither the resolver nor what it runs beside ends by what a name server sends."""
+
+    class Noise(NameServer):
+        def reply(self, packet: bytes) -> bytes:
+            return packet[:2] + noise if matching else noise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resolve_module, "LOOK_UP_SECONDS", 0.02)
+        async with serving_names() as server, open_resolver() as resolver:
+            server.reply = Noise(0).reply  # type: ignore[method-assign]  # it says nothing else
+            use(resolver, server)
+            with pytest.raises(NameNotResolved):
+                await resolver.resolve(WWW)

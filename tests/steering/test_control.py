@@ -275,6 +275,28 @@ class TestTake:
         assert stage.scheduler.targets == targets
         assert await stage.status() == before
 
+    async def test_names_are_looked_up_by_the_resolvers_in_force(self, stage: Stage) -> None:
+        first, second = (("192.0.2.53", 53),), (("2001:db8::53", 5353),)
+        with_resolver = SERVER + 'resolvers = ["{}"]\n'
+        stage.write(web_settings(80), with_resolver.format("192.0.2.53"))
+        stage.settings = load_settings(stage.config)
+        await stage.taken()
+        resolver = stage.scheduler.tools.resolver
+        assert resolver.nameservers == first
+        stage.write(web_settings(80), with_resolver.format("[2001:db8::53]:5353"))
+        stage.preparation.refusals = ("one",)
+        with pytest.raises(ConfigurationError):
+            await stage.control.take(load_settings(stage.config))
+        assert resolver.nameservers == first
+        stage.preparation.refusals = ()
+        await stage.control.take(load_settings(stage.config))
+        assert resolver.nameservers == second
+        resolver.nameservers = ()
+        running = read_running(stage.state)
+        assert running is not None
+        await stage.new_control().resume(running)
+        assert resolver.nameservers == second
+
     async def test_results_of_a_configuration_that_is_not_in_force_yet_count_for_nothing(
         self, stage: Stage, nursery: trio.Nursery
     ) -> None:
