@@ -48,7 +48,7 @@ class Waypost:
         self.state = folder / state
         self.port = free_port()
         self.workers = workers
-        self.program = PROGRAM
+        self.program: tuple[str, ...] = PROGRAM
         self.command = "run"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -414,6 +414,7 @@ def main() -> None:
             raise SystemExit(3)
         if "control-killed" in words:
             os.kill(os.getpid(), signal.SIGKILL)
+
         def reload(_number: int, _frame: object) -> None:
             note("reload")
             end.ready()
