@@ -256,7 +256,8 @@ class Control:
         logger.info("reloading %s", self._path)
         problems: tuple[object, ...] = ()
         try:
-            settings = load_settings(self._path)
+            # In a thread, as reading a very long one takes longer than anybody may be silent.
+            settings = await trio.to_thread.run_sync(load_settings, self._path)
             await self.take(settings if self._answers else without_answers(settings))
         except (SettingsError, ConfigurationError) as error:
             problems = error.problems
