@@ -301,7 +301,8 @@ class Control:
         problems: tuple[object, ...] = ()
         try:
             async with self._changing:
-                settings = load_settings(self._path)
+                # In a thread, as reading a very long one takes longer than anybody may be silent.
+                settings = await trio.to_thread.run_sync(load_settings, self._path)
                 await self.take(settings if self._answers else without_answers(settings))
         except (SettingsError, ConfigurationError) as error:
             problems = error.problems

@@ -33,7 +33,7 @@ BEAT_INTERVAL = 1.0
 
 
 async def beat_while_well(beat: Callable[[], None], is_well: Callable[[], bool] = lambda: True) -> None:
-    """Prove to the supervisor that the loop of this process runs, for as long as that is all that matters."""
+    """Prove to the supervisor that the loop of this process runs, and that `is_well` says yes, until cancelled."""
     while True:
         if is_well():
             beat()

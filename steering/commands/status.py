@@ -78,7 +78,8 @@ def watch(settings: Settings, console: Console, interval: float, *, as_json: boo
             if as_json:
                 print(msgspec.json.encode(seen).decode(), flush=True)
             else:
-                console.print(shown, end="\n\n")
+                console.print(shown)
+                console.print()
             time.sleep(interval)
     with Live(_look(settings)[1], console=console, auto_refresh=False) as live:
         while True:

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from monitors import scheduler as scheduler_module
 from monitors.monitor import Monitor, Reason, Result, Target
-from monitors.scheduler import Scheduler, open_scheduler
+from monitors.scheduler import Scheduler, open_scheduler, probe_once
 from monitors.tools import waiting_for
 
 UP = Result(True, Reason.OK)
@@ -381,3 +381,65 @@ async def test_what_is_known_of_a_target(autojump_clock: MockClock) -> None:
         await trio.sleep(5)
         assert scheduler.last_duration("m", "a") == pytest.approx(3)
         assert scheduler.last_duration("m", "b") is None
+
+
+async def test_nothing_is_overdue_however_many_time_out(autojump_clock: MockClock) -> None:
+    """More targets than can be in flight, and each keeps its place for as long as it may."""
+
+    async def silent(_: Target) -> Result:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    recorder = Recorder(silent)
+    async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
+        scheduler.replace([target(str(number), retries=5) for number in range(1200)])
+        assert scheduler.stalled() == 0
+        for _ in range(60):
+            await trio.sleep(1.7)
+            assert scheduler.stalled() < 0.01
+        scheduler.replace([])
+        await trio.sleep(1000)
+        assert scheduler.stalled() == 0
+
+
+async def test_probes_that_do_not_end_are_overdue(autojump_clock: MockClock) -> None:
+    async def stuck(_: Target) -> Result:
+        with trio.CancelScope(shield=True):
+            await released.wait()
+        return UP
+
+    released = trio.Event()
+    recorder = Recorder(stuck)
+    async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
+        scheduler.replace([target("a"), target("b", interval=3600)])
+        await trio.sleep(4.9)
+        assert scheduler.stalled() == 0
+        await trio.sleep(30)
+        assert 29 < scheduler.stalled() < 31
+        released.set()
+        await trio.sleep(1)
+        assert scheduler.stalled() == 0
+
+
+async def test_each_target_is_probed_once_and_tried_again(autojump_clock: MockClock) -> None:
+    async def answer_late(watched: Target) -> Result:
+        if watched.address == "late" and len(recorder.times("late")) < 3:
+            await trio.sleep_forever()
+        return UP
+
+    recorder = Recorder(answer_late)
+    began = trio.current_time()
+    targets = [target("late", retries=2, interval=1, timeout=1), target("never", timeout=0.5), target("quick")]
+    await probe_once(targets, recorder.on_result, recorder.probe)
+    assert [len(recorder.times(address)) for address in ("late", "never", "quick")] == [3, 1, 1]
+    assert {address: time - began for time, address, _ in recorder.results} == {"late": 2, "never": 0, "quick": 0}
+
+
+async def test_so_many_are_probed_at_a_time(autojump_clock: MockClock) -> None:
+    async def slow(_: Target) -> Result:
+        await trio.sleep(1)
+        return UP
+
+    recorder = Recorder(slow)
+    await probe_once([target(str(number)) for number in range(1200)], recorder.on_result, recorder.probe)
+    assert (len(recorder.results), recorder.most_running) == (1200, scheduler_module.IN_FLIGHT)

@@ -23,7 +23,15 @@ from monitors.notify.event import Event
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
 from steering.balance.pools import Verdict
-from steering.control import FIRST_RESULTS_MARGIN, GEO_INTERVAL, ConfigurationError, Control, read_running
+from steering.control import (
+    FIRST_RESULTS_MARGIN,
+    GEO_INTERVAL,
+    STALL_LIMIT,
+    ConfigurationError,
+    Control,
+    read_running,
+    without_answers,
+)
 from steering.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
 from steering.prepare import Prepared, PrepareError
@@ -165,11 +173,11 @@ class Stage:
         self.settings = load_settings(self.config)
         self.control = self.new_control()
 
-    def new_control(self) -> Control:
+    def new_control(self, *, answers: bool = True) -> Control:
         """One that has just started."""
         self.health = HealthKeeper()
         shells = (self.scheduler, self.notifications, self.nursery, History(), self.http)
-        return Control(self.config, self.settings.server, self.health, *shells)  # type: ignore[arg-type] # fakes
+        return Control(self.config, self.settings.server, self.health, *shells, answers=answers)  # type: ignore[arg-type] # fakes
 
     def write(self, text: str, server: str = SERVER) -> None:
         self.config.write_text(server + text)
@@ -609,3 +617,77 @@ class TestStatus:
     async def test_other_requests_are_told_apart(self, stage: Stage, request_: dict[str, object]) -> None:
         reply = await stage.control.handle(request_)
         assert "unknown command" in str(reply["error"])
+
+
+class TestIsWell:
+    async def test_it_is_said_once_that_probes_are_overdue(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert stage.control.is_well()
+        stage.scheduler.overdue = STALL_LIMIT
+        assert stage.control.is_well()
+        stage.scheduler.overdue = STALL_LIMIT + 1
+        assert not stage.control.is_well()
+        assert not stage.control.is_well()
+        assert caplog.text.count("no probe has begun or ended for 31 s") == 1
+        stage.scheduler.overdue = 0
+        assert stage.control.is_well()
+
+
+class TestSecrets:
+    async def test_a_reload_logs_none(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        await stage.taken()
+        url = 'url = "hooks.example.com/s3cret"\nheaders = { Authorization = " s3cret" }\nproxy = "s3cret"\n'
+        stage.write(web_settings(80) + NOTIFIER.replace('url = "http://127.0.0.1:1/"\n', url))
+        await stage.control.reload()
+        assert "notifier[0].url = (secret)" in caplog.text
+        assert "s3cret" not in caplog.text
+
+
+class TestExports:
+    async def test_what_is_in_force_is_written_and_each_change(self, stage: Stage, tmp_path: Path) -> None:
+        path = tmp_path / "health"
+        stage.write(web_settings(80) + '[[export]]\ntype = "gdnsd_extfile"\npath = "health"\npools = ["site"]\n')
+        stage.settings = load_settings(stage.config)
+        await stage.taken()
+        await stage.control.exports.write()
+        assert path.read_text() == "192.0.2.1 => UP/1\n"
+        stage.give(DOWN)
+        await stage.control.exports.write()
+        assert path.read_text() == "192.0.2.1 => DOWN/1\n"
+        (told,) = (await stage.status()).exports
+        assert (told.path, told.problem) == (str(path), "")
+
+
+class TestWithoutAnswers:
+    """`waypost probe`."""
+
+    @pytest.fixture
+    def alone(self, stage: Stage) -> Stage:
+        """A stage with a Control for that."""
+        stage.settings = without_answers(stage.settings)
+        stage.control = stage.new_control(answers=False)
+        return stage
+
+    async def test_nothing_is_prepared(self, alone: Stage) -> None:
+        alone.preparation.refusals = ("nobody may ask for this",)
+        await alone.taken()
+        assert alone.preparation.published == 0
+        status = await alone.status()
+        assert [pool.up for pool in status.pools] == [True, True]
+        assert (status.listen, status.zones) == ((), ())
+        assert not (alone.state / "cookie.secret").exists()
+
+    async def test_a_reload_may_change_what_only_run_uses(self, alone: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        await alone.taken()
+        server = SERVER.replace("127.0.0.1:53", "192.0.2.1:5353") + "workers = 2\n"
+        alone.write(web_settings(80).replace("site-1", "other"), server)
+        await alone.control.reload()
+        assert "the configuration is in force" in caplog.text
+        assert (await alone.status()).pools[0].origins[0].name == "other"
+
+    async def test_the_state_directory_cannot_change(self, alone: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        await alone.taken()
+        alone.write(web_settings(80), SERVER.replace('"state"', '"elsewhere"'))
+        await alone.control.reload()
+        assert "server.state cannot change while waypost runs" in caplog.text

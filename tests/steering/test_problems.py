@@ -85,3 +85,18 @@ def test_problems_come_in_the_order_of_the_file() -> None:
         'w.toml:6: pool[1].origin[0].name (pool "y"): is wrong',
         'w.toml:7: pool[1].origin[0].weight = 2 (pool "y"): is wrong',
     ]
+
+
+def test_a_secret_is_not_shown_nor_what_is_below_it() -> None:
+    content = {"a": {"key": "s3cret", "table": {"x": "s3cret", "y": ["s3cret"]}}, "b": "public"}
+    keys: list[Key] = [("a", "key"), ("a", "table"), ("a", "table", "x"), ("a", "table", "y", 0), ("b",), ("a", "gone")]
+    secrets: list[Key] = [("a", "key"), ("a", "table"), ("a", "gone")]
+    found = locate_problems(Path("w.toml"), "", content, [(key, "is wrong") for key in keys], secrets)
+    assert [str(problem).removeprefix("w.toml: ") for problem in found] == [
+        "a.key = (secret): is wrong",
+        "a.table: is wrong",
+        "a.table.x = (secret): is wrong",
+        "a.table.y[0] = (secret): is wrong",
+        'b = "public": is wrong',
+        "a.gone: is wrong",
+    ]

@@ -46,6 +46,12 @@ class Outer(msgspec.Struct):
     file: Annotated[str, Meta(min_length=1, extra={"path": True}, description="a file")] | None = None
 
 
+class Login(msgspec.Struct):
+    user: str
+    password: Annotated[str, Meta(pattern="^a", extra={"secret": True}, description="a password")] | None = None
+    tokens: Annotated[dict[str, int], Meta(extra={"secret": True})] = {}
+
+
 KEYS = "count, ratio, flag, word, choice, doubled, paired, inner, inner_list, shapes, numbers, timeout, code, file"
 
 
@@ -139,3 +145,24 @@ def test_what_is_good_can_be_asked_for_beside_what_is_bad() -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "secrets"),
+    [
+        ({"user": "x"}, []),
+        ({"user": "x", "password": "b"}, [("password",)]),
+        ({"user": "x", "tokens": {"a": "b"}}, [("tokens",)]),
+        ({"user": "x", "pasword": "abc"}, [("pasword",)]),
+    ],
+)
+def test_secrets_are_known_by_their_keys(content: dict[str, object], secrets: list[Key]) -> None:
+    document = Document(Path("w.toml"), content)
+    read_document(Login, document)
+    assert document.secrets == set(secrets)
+
+
+def test_a_table_without_secrets_keeps_none() -> None:
+    document = Document(Path("w.toml"), {"unknown": 1})
+    read_document(Outer, document)
+    assert document.secrets == set()

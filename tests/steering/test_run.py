@@ -429,6 +429,25 @@ class TestDeaths:
         unstarted.answers(SORRY)
         assert unstarted.stop() == 0
 
+    def test_a_control_whose_probes_are_stuck_is_replaced(self, unstarted: Waypost, tmp_path: Path) -> None:
+        """Its loop runs, and yet it is of no use: a file says when."""
+        stuck = tmp_path / "stuck"
+        text = (
+            "from steering import supervisor; supervisor.SILENCE_LIMIT = 3.0\n"
+            "from monitors.scheduler import Scheduler; from pathlib import Path\n"
+            f"Scheduler.stalled = lambda self: 100.0 * Path({str(stuck)!r}).exists()\n"
+        )
+        unstarted.program = (*PROGRAM[:-1], text + PROGRAM[-1])
+        unstarted.start()
+        worker, control = unstarted.worker(), unstarted.control()
+        stuck.touch()
+        unstarted.logged(f"control (process {control}) is stuck")
+        stuck.unlink()
+        eventually(lambda: unstarted.is_fed() and unstarted.control() != control, unstarted.log)
+        assert "no probe has begun or ended for 100 s" in unstarted.log()
+        assert unstarted.worker() == worker
+        unstarted.answers(UP)
+
     def test_a_killed_supervisor_takes_all_with_it_and_leaves_room_for_the_next(self, waypost: Waypost) -> None:
         waypost.process.kill()
         assert waypost.end() == -signal.SIGKILL
@@ -558,6 +577,21 @@ class TestReload:
             waypost.signal(signal.SIGHUP)
         waypost.answers("192.0.2.2")
         assert waypost.stop() == 0
+
+    def test_systemd_hears_of_the_start_and_of_each_reload(
+        self, unstarted: Waypost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(str(tmp_path / "notify"))
+            systemd.settimeout(DEADLINE)
+            monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+            unstarted.start()
+            assert systemd.recv(1000) == b"READY=1\nSTATUS=answering on 127.0.0.1:%d\n" % unstarted.port
+            for change, outcome in (("", TAKEN), ("[nonsense]", REFUSED)):
+                unstarted.config.write_text(unstarted.config.read_text() + change)
+                unstarted.reload(outcome)
+                assert systemd.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+                assert systemd.recv(1000).startswith(b"READY=1\n")
 
     def test_a_hangup_before_the_start_is_over_is_not_lost(self, unstarted: Waypost, site: socket.socket) -> None:
         unstarted.launch()
