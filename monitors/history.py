@@ -78,7 +78,7 @@ class History:
                     self._sayings.release(number)
 
     def _past(self, time: float, rtt: float, number: int) -> Past:
-        return Past(time, *self._sayings[number], None if math.isnan(rtt) else rtt)
+        return Past(time, *self._sayings[number], None if math.isnan(rtt) else round(rtt, 6))
 
 
 class _Ring:

@@ -29,7 +29,9 @@ class WaitingFor:
 
     def set(self, step: str) -> None:
         _step.set(step)
-        if step:
+        trace = _trace.get()
+        # A probe that is cancelled may say once more where it was.
+        if trace is not None and step and (not trace or trace[-1][1] != step):
             trace_step(step)
 
     def get(self) -> str:

@@ -18,7 +18,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, cast
@@ -51,6 +51,10 @@ CONNECTION_SECONDS = 75.0
 HEAD_SECONDS = 5.0
 """For a client to send the whole of its request's header."""
 HEAD_BYTES = 16 << 10
+RECEIVE_BYTES = 4096
+"""At a time: what came at once is not counted against HEAD_BYTES."""
+GRACE_SECONDS = 1.0
+"""For what goes on at a connection when one end has closed it."""
 UNREAD_BYTES = 1 << 20
 """Of a body that is too long; a connection that is closed earlier might lose the answer that says so."""
 TRIALS = 4
@@ -237,11 +241,18 @@ class _Stream:
         self.socket.close()
 
     async def receive_some(self, most: int) -> bytes | bytearray:
-        return await self._transport.receive_some(most)
+        data = await self._transport.receive_some(min(most, RECEIVE_BYTES))
+        if not data:
+            self._end_soon()
+        return data
 
     async def send_all(self, data: bytes) -> None:
         with trio.CancelScope(deadline=self.scope.deadline) as scope:
-            await self._transport.send_all(data)
+            try:
+                await self._transport.send_all(data)
+            except trio.BusyResourceError:
+                # Another task says that nothing more comes.
+                raise trio.BrokenResourceError("closed already") from None
         if scope.cancelled_caught:
             raise trio.BrokenResourceError("it takes too long")
 
@@ -249,15 +260,18 @@ class _Stream:
         await self._transport.send_eof()
 
     async def aclose(self) -> None:
-        # What comes after that may find nobody to take it, and would wait.
-        self.scope.deadline = min(self.scope.deadline, trio.current_time() + 1)
+        self._end_soon()
         await self._transport.aclose()
+
+    def _end_soon(self) -> None:
+        # What waits for something to do, or for somebody to take what came, would else wait to the end.
+        self.scope.deadline = min(self.scope.deadline, trio.current_time() + GRACE_SECONDS)
 
 
 def make_config() -> Config:
     """Of hypercorn: bounds, and one request for each connection."""
     config = Config()
-    config.errorlog = logger
+    config.errorlog = None  # whoever connects could fill it
     config.include_server_header = False
     config.keep_alive_max_requests = 0
     config.keep_alive_timeout = HEAD_SECONDS
@@ -280,6 +294,11 @@ def make_app(source: Source, token: bytes | None, token_for_reading: bool) -> St
                 return await answer(request)
             except ClientDisconnect:
                 return Response(status_code=400)  # for nobody
+            except HTTPException:
+                raise
+            except Exception:
+                logger.exception("an error in the answer to %s", path)
+                return _refuse(500, "an error in waypost itself, which is in its log")
 
         return Route(path, endpoint, methods=[method])
 
@@ -445,8 +464,11 @@ def describe_trial(target: Target, steps: list[tuple[float, str]], result: Resul
 
 async def _tell_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    return Response(msgspec.json.encode({"error": error.detail}), error.status_code, headers, "application/json")
+    return _refuse(error.status_code, error.detail, error.headers)
+
+
+def _refuse(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode({"error": why}), status, headers, "application/json")
 
 
 @functools.cache

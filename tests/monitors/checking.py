@@ -5,6 +5,7 @@ from pathlib import Path
 
 from monitors.monitor import Monitor, Result, Target
 from monitors.scheduler import open_scheduler
+from monitors.tools import traced
 
 
 async def check(monitor: Monitor, address: str) -> Result:
@@ -20,6 +21,14 @@ async def check_target(target: Target, name_server: int | None = None) -> Result
         scheduler.replace([target])
         assert await scheduler.wait_first_results([target], 10) == set()
     return results[0]
+
+
+async def steps(monitor: Monitor, address: str) -> list[str]:
+    """What a check of it is traced to do."""
+    async with open_scheduler(lambda *_: None) as scheduler:
+        with traced() as trace:
+            await scheduler.try_out(Target(monitor, address))
+    return [step for _, step in trace]
 
 
 def has_ipv6() -> bool:

@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from geodata.classes import ClassMap
 from monitors.history import History
-from monitors.mailbox import Mailbox
+from monitors.mailbox import Mailbox, Report
 from monitors.monitor import Reason, Result, Target
 from monitors.notify import AnyNotifier
 from monitors.notify.event import Event
@@ -34,6 +34,7 @@ from steering.control import (
 )
 from steering.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
+from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError
 from steering.serve.http import HttpError
 from steering.settings import Http, Settings, load_settings
@@ -63,6 +64,9 @@ class FakeScheduler:
     def find(self, monitor: str, address: str) -> Target | None:
         found = [target for target in self.targets if (target.monitor.name, target.address) == (monitor, address)]
         return found[0] if found else None
+
+    def last_duration(self, monitor: str, address: str) -> float | None:  # noqa: ARG002
+        return 0.5
 
     def probe_now(self, target: Target) -> None:
         self.probed.append(target)
@@ -176,7 +180,8 @@ class Stage:
     def new_control(self, *, answers: bool = True) -> Control:
         """One that has just started."""
         self.health = HealthKeeper()
-        shells = (self.scheduler, self.notifications, self.nursery, History(), self.http)
+        self.history = History()
+        shells = (self.scheduler, self.notifications, self.nursery, self.history, self.http)
         return Control(self.config, self.settings.server, self.health, *shells, answers=answers)  # type: ignore[arg-type] # fakes
 
     def write(self, text: str, server: str = SERVER) -> None:
@@ -597,6 +602,98 @@ class TestNews:
         assert ("cleared", "site", "site-1") not in stage.notifications.news(), "nobody has seen a certificate"
         stage.give(UP)
         assert ("cleared", "site", "site-1") in stage.notifications.news()
+
+
+EXTERNAL = """
+[[monitor]]
+name = "elsewhere"
+type = "external"
+[[pool]]
+name = "reported"
+monitor = "elsewhere"
+[[pool.origin]]
+name = "far"
+address = "192.0.2.7"
+"""
+
+
+class TestHttp:
+    async def test_it_is_served_before_the_first_results_are_in(self, stage: Stage, nursery: trio.Nursery) -> None:
+        stage.write(web_settings(80) + "[http]\n")
+        nursery.start_soon(stage.control.take, load_settings(stage.config))
+        await wait_all_tasks_blocked()
+        assert stage.http.served == [Http()]
+        assert not stage.control.is_ready()
+        stage.scheduler.settled.set()
+        await wait_all_tasks_blocked()
+        assert stage.control.is_ready()
+        assert stage.http.served == [Http()]
+
+    async def test_a_reload_changes_it_and_workers_are_told_no_token(self, stage: Stage) -> None:
+        await stage.taken()
+        worker = await stage.connect()
+        stage.write(web_settings(80) + '[http]\ntoken = "0123456789abcdef"\n')
+        await stage.control.reload()
+        assert stage.http.served == [None, Http(token="0123456789abcdef")]
+        assert isinstance(worker.told[-1], Configured)
+        assert worker.told[-1].settings.http is None
+
+    @pytest.mark.parametrize("at", ["listening", "preparing"])
+    async def test_a_failure_leaves_it_as_it_was(self, stage: Stage, at: str) -> None:
+        await stage.taken()
+        stage.write(web_settings(80) + "[http]\n")
+        if at == "listening":
+            stage.http.problem = "http.listen: cannot listen"
+        else:
+            stage.preparation.refusals = ("a bad zone",)
+        with pytest.raises(ConfigurationError) as caught:
+            await stage.control.take(load_settings(stage.config))
+        expected = f"{stage.config}: http.listen: cannot listen" if at == "listening" else "a bad zone"
+        assert caught.value.problems == (expected,)
+        assert stage.http.served == [None]
+        assert stage.http.abandoned == (at == "preparing")
+
+    async def test_a_control_that_resumes_goes_on_without_it(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await stage.taken()
+        running = control.read_running(stage.state)
+        assert running is not None
+        stage.http.problem = "http.listen: cannot listen"
+        await stage.new_control().resume(running)
+        assert "without HTTP: http.listen: cannot listen" in caplog.text
+
+    async def test_a_report_over_the_control_socket(self, stage: Stage) -> None:
+        _, _, rest = web_settings(80).partition("[[zone]]")
+        pools = web_settings(80).removesuffix("[[zone]]" + rest)
+        stage.write(pools + EXTERNAL)
+        stage.scheduler.settled.set()
+        await stage.control.take(load_settings(stage.config))
+        request = {"command": "external", "monitor": "elsewhere", "address": "192.0.2.7", "up": False, "evidence": "x"}
+        assert await stage.control.handle(request) == {}
+        assert [target.address for target in stage.scheduler.probed] == ["192.0.2.7"]
+        mailbox = stage.scheduler.tools.mailbox
+        assert mailbox.look(("elsewhere", "192.0.2.7"), trio.current_time())[1] == Report(False, "x")
+        for wrong, why in (
+            ({"address": "192.0.2.8"}, "no target has this monitor and address"),
+            ({"monitor": "web", "address": "127.0.0.1"}, "monitor web checks by itself"),
+            ({"up": "no"}, "Expected `bool`"),
+            ({"extra": 1}, "unknown field"),
+        ):
+            error = (await stage.control.handle(request | wrong))["error"]
+            assert why in str(error)
+        assert len(stage.scheduler.probed) == 1
+
+    async def test_what_is_known_of_a_target_that_left_is_forgotten(self, stage: Stage) -> None:
+        await stage.taken()
+        key = ("web", "127.0.0.1")
+        stage.history.add(key, UP, 5.0)
+        assert stage.control.probed(*key) == Probed("web", True, 5.0, UP.rtt, 0.5)
+        assert len(stage.control.history(*key)) == 1
+        stage.write(web_settings(80).replace('address = "127.0.0.1"', 'address = "127.0.0.2"'))
+        await stage.control.reload()
+        assert stage.control.probed(*key) is None
+        assert stage.control.history(*key) == ()
 
 
 class TestStatus:

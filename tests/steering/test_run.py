@@ -708,6 +708,44 @@ class TestNotifiers:
                 assert waypost.stop() == 0
 
 
+class TestHttp:
+    """With curl, as people ask."""
+
+    def test_it(self, site: socket.socket, tmp_path: Path) -> None:
+        if shutil.which("curl") is None:
+            pytest.skip("needs curl")
+        (tmp_path / "token").write_text("0123456789abcdef\n")
+        port = free_port()
+        table = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "token"\n'
+        settings = web_settings(port_of(site)).replace('name = "sorry"\n', 'name = "sorry"\nmonitor = "elsewhere"\n')
+        monitor = '[[monitor]]\nname = "elsewhere"\ntype = "external"\n'
+        with running(tmp_path, table + settings + monitor) as waypost:
+            url = f"http://127.0.0.1:{port}"
+            assert curl(f"{url}/-/ready") == "ready\n"
+            assert 'waypost_origin_up{pool="site",origin="site-1",address="127.0.0.1"} 1' in curl(f"{url}/metrics")
+            assert "connected" in curl(f"{url}/probe?monitor=web&address=127.0.0.1&debug=true")
+            report = f"{url}/external/elsewhere/192.0.2.99"
+            put = ("--request", "PUT", "--data", '{"up": false, "evidence": "behind"}')
+            assert "error" in curl(report, *put)
+            assert curl(report, *put, "--header", "Authorization: Bearer 0123456789abcdef") == ""
+            waypost.logged("is DOWN: monitor elsewhere saw: reported down (behind)")
+            [target] = json.loads(curl(f"{url}/history?origin=sorry/sorry-1"))["targets"]
+            assert [past["reason"] for past in target["results"][:2]] == ["reported down", "ok"]
+            with socket.create_connection(("127.0.0.1", port)):
+                # Who says nothing holds up nobody, not even the end.
+                assert [pool["up"] for pool in json.loads(curl(f"{url}/health"))["pools"]] == [True, False]
+                os.kill(waypost.control(), signal.SIGKILL)
+                eventually(lambda: curl(f"{url}/-/ready") == "ready\n", waypost.log)
+            assert waypost.stop() == 0
+            assert "Traceback" not in waypost.log()
+
+
+def curl(*arguments: str) -> str:
+    """What curl prints."""
+    command = ["curl", "--silent", "--noproxy", "*", "--max-time", str(DEADLINE), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 class TestLimits:
     def test_a_network_that_asks_too_much_is_limited_unless_its_cookie_is_good(
         self, site: socket.socket, tmp_path: Path

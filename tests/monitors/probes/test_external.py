@@ -1,9 +1,9 @@
+# ruff: noqa: ARG001  # the mock clock works by being asked for
 """Reports of other checkers, through the scheduler, as people's reports come."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -11,8 +11,6 @@ from monitors.mailbox import Report
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import Scheduler, open_scheduler
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 class Stage:
@@ -44,7 +42,7 @@ async def staged(**fields: object) -> AsyncIterator[Stage]:
         yield Stage(scheduler, results, target)
 
 
-async def test_a_report_counts_when_it_comes_and_until_it_is_too_old() -> None:
+async def test_a_report_counts_when_it_comes_and_until_it_is_too_old(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         assert await stage.report(Report(False, "behind", 0.5)) == Result(False, Reason.REPORTED_DOWN, "behind", 0.5)
         assert await stage.report(Report(True, "in step", 0.25)) == Result(True, Reason.OK, "in step", 0.25)
@@ -59,7 +57,7 @@ async def test_a_report_counts_when_it_comes_and_until_it_is_too_old() -> None:
         assert (await stage.report(Report(True))).up
 
 
-async def test_until_the_first_report_it_is_up_but_not_for_ever() -> None:
+async def test_until_the_first_report_it_is_up_but_not_for_ever(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         [(began, first)] = stage.results
         assert (first.up, first.reason, first.evidence) == (True, Reason.OK, "no report yet; it has 60 s more to come")
@@ -68,14 +66,14 @@ async def test_until_the_first_report_it_is_up_but_not_for_ever() -> None:
         assert stage.results[-1][1].reason is Reason.TOO_OLD
 
 
-async def test_what_is_too_old_can_count_as_up() -> None:
+async def test_what_is_too_old_can_count_as_up(autojump_clock: MockClock) -> None:
     async with staged(when_too_old="up") as stage:
         await stage.report(Report(False))
         await trio.sleep(100)
         assert (stage.results[-1][1].up, stage.results[-1][1].reason) == (True, Reason.TOO_OLD)
 
 
-async def test_reports_in_a_row_are_each_seen(autojump_clock: MockClock) -> None:  # noqa: ARG001
+async def test_reports_in_a_row_are_each_seen(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         for up in (True, False, True, True, False):
             assert (await stage.report(Report(up))).up is up

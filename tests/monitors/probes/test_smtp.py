@@ -15,7 +15,7 @@ import trio
 from monitors.monitor import EVIDENCE_LENGTH, Reason, Result
 from monitors.probes.smtp import SmtpMonitor
 from tests.monitors.certificates import NAME, UNTRUSTED, Certificates
-from tests.monitors.checking import check, open_files
+from tests.monitors.checking import check, open_files, steps
 
 RST = object()
 HANG = object()
@@ -388,3 +388,10 @@ async def test_the_source() -> None:
 )
 def test_fields_that_do_not_go_together(fields: dict[str, object], wrong: set[str]) -> None:
     assert {field for field, _ in monitor(1, **fields).problems()} == wrong
+
+
+async def test_every_step_is_traced() -> None:
+    with aiosmtpd() as port:
+        assert await steps(monitor(port), "127.0.0.1") == ["connect", "greeting", "EHLO", "QUIT"]
+    async with scripted(b"220 hi\r\n", HANG) as (port, _):
+        assert await steps(monitor(port, 0.3), "127.0.0.1") == ["connect", "greeting", "EHLO"]

@@ -13,7 +13,7 @@ from monitors.probes import tcp
 from monitors.probes.tcp import TcpMonitor
 from monitors.tools import open_tools
 from tests.monitors.certificates import NAME, UNTRUSTED, Certificates
-from tests.monitors.checking import check, has_ipv6
+from tests.monitors.checking import check, has_ipv6, steps
 from tests.monitors.web import HANG, RST, Said, scripted, serving
 
 
@@ -177,3 +177,9 @@ async def test_a_source_that_is_not_of_this_machine() -> None:
 )
 def test_fields_that_do_not_go_together(fields: dict[str, object], problems: list[tuple[str, str]]) -> None:
     assert list(monitor(1, **fields).problems()) == problems
+
+
+async def test_every_step_is_traced() -> None:
+    async with scripted(b"+PO", b"NG\r\n") as (port, _):
+        traced = await steps(monitor(port, send=b"PING\r\n", expect=b"+PONG"), "127.0.0.1")
+    assert traced[:4] == [f"connect to port {port}", "connected", "sending", "reply"]
