@@ -10,7 +10,7 @@ again.
 
 import enum
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -22,6 +22,14 @@ EVIDENCE_LENGTH = 200
 """The longest `Result.evidence`, in characters."""
 
 
+class Takes(enum.Enum):
+    """What a running check takes of the machine: of files and processes there are only so many."""
+
+    NOTHING = enum.auto()
+    FILE = enum.auto()
+    PROCESS = enum.auto()
+
+
 class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
     """How to check an address: the part that all kinds share. A kind subclasses it with `tag=` its type name.
 
@@ -31,6 +39,8 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     row that a flip needs; 0 and 1 both mean at once. Checks come from `source`, an address of this machine; an
     address of the other family is checked from where the system chooses, as without `source`.
     """
+
+    takes: ClassVar[Takes] = Takes.FILE
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=255)]
     interval: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
@@ -107,6 +117,8 @@ class Result(msgspec.Struct, frozen=True):
 def one_line(text: str, length: int = EVIDENCE_LENGTH) -> str:
     """`text` as one printable line of at most `length` characters; what a terminal could obey is shown as an
     escape."""
+    if len(text) <= length and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     head = " ".join(text[: length + 1].split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in head)
     return line if len(line) <= length and len(text) <= length else line[: length - 1] + "…"

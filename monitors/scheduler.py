@@ -6,12 +6,18 @@ reloads. Due times are computed from the grid and never from the end of a probe,
 that runs past due times skips them. A new target does not wait for its place: its first probe comes at once,
 or as soon as the pace of first probes allows.
 
-One task takes due targets from a heap and starts one task per probe. Nothing else waits for a clock.
+One task takes due targets from a heap and starts one task per probe. Nothing else waits for a clock. It wakes for
+those that are due within a TICK together, as waking costs more than starting a probe.
+
+What a probe takes of the machine (`Monitor.takes`) is limited. One that has to wait for its share starts late, and its
+timeout begins when it starts.
 """
 
+import gc
 import hashlib
 import heapq
 import math
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -20,15 +26,28 @@ import trio
 
 from monitors import probes
 from monitors.failure import explain
-from monitors.monitor import Reason, Result, Target
+from monitors.monitor import Reason, Result, Takes, Target
+from monitors.patience import wait_at_most
 from monitors.tools import Tools, open_tools, waiting_for
 
 Probe = Callable[[Target], Awaitable[Result]]
 
-IN_FLIGHT = 500
-"""Probes that run at the same time. The others wait; their timeout begins when they start."""
+TICK = 0.01
+"""Seconds between two looks at what is due."""
+
+SHARE_OF_FILES = 0.75
+"""Of the files that this process may have open, for probes: each has one connection at a time. The rest is for
+everything else."""
+
+PROCESSES = 500
+"""Commands that run at the same time."""
+
+COLLECTOR_THRESHOLDS = (10_000, 5, 20)
+"""Of Python's garbage collector, which would otherwise take thousands of probes that wait for garbage, and go through
+all of them for a tenth of a second, several times a minute."""
 
 FIRST_PROBES_PER_SECOND = 500.0
+"""The pace of first probes, unless there are so many targets that they are always probed faster than that."""
 
 
 class Statistics(msgspec.Struct, frozen=True):
@@ -54,11 +73,16 @@ async def open_scheduler(
     `probe` is how a target is probed; without it, by the kind of its monitor. What `on_result` raises ends
     the scheduler. At the end everything that runs is cancelled, and unreported.
     """
-    async with open_tools() as tools, trio.open_nursery() as nursery:
-        scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
-        nursery.start_soon(scheduler._run)
-        yield scheduler
-        nursery.cancel_scope.cancel()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    try:
+        async with open_tools() as tools, trio.open_nursery() as nursery:
+            scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
+            nursery.start_soon(scheduler._run)
+            yield scheduler
+            nursery.cancel_scope.cancel()
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 class Scheduler:
@@ -77,7 +101,11 @@ class Scheduler:
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._due: list[tuple[float, int, _Watch]] = []
         self._sleep = trio.CancelScope()
-        self._slots = trio.CapacityLimiter(IN_FLIGHT)
+        self._limits = {
+            Takes.NOTHING: trio.CapacityLimiter(math.inf),
+            Takes.FILE: trio.CapacityLimiter(max(1, int(SHARE_OF_FILES * allow_files()))),
+            Takes.PROCESS: trio.CapacityLimiter(PROCESSES),
+        }
         self._pushed = self._started = self._retried = self._skipped = 0
         self._lag_seconds = self._lag_maximum = 0.0
 
@@ -93,12 +121,13 @@ class Scheduler:
             if wanted.get(key) != watch.target:
                 del self._watches[key]
                 watch.drop()
+        pace = max(FIRST_PROBES_PER_SECOND, sum(1 / target.monitor.interval for target in wanted.values()))
         for key, target in wanted.items():
             if key not in self._watches:
                 self._watches[key] = watch = _Watch(target, self._opened)
                 self._next_first_probe = max(self._next_first_probe, trio.current_time())
                 self._push(self._next_first_probe, watch)
-                self._next_first_probe += 1 / FIRST_PROBES_PER_SECOND
+                self._next_first_probe += 1 / pace
         self._sleep.cancel()
 
     async def wait_first_results(self, targets: Iterable[Target], deadline_seconds: float) -> set[Target]:
@@ -118,7 +147,7 @@ class Scheduler:
         """What it has done so far."""
         return Statistics(
             len(self._watches),
-            self._slots.borrowed_tokens,
+            sum(limit.borrowed_tokens for limit in self._limits.values()),
             self._started,
             self._retried,
             self._skipped,
@@ -141,7 +170,7 @@ class Scheduler:
                 following, missed = watch.following(due, now)
                 self._skipped += missed
                 self._push(following, watch)
-            deadline = self._due[0][0] if self._due else math.inf
+            deadline = max(self._due[0][0], now + TICK) if self._due else math.inf
             with trio.CancelScope(deadline=deadline) as self._sleep:
                 await trio.sleep_forever()
 
@@ -151,13 +180,20 @@ class Scheduler:
         heapq.heappush(self._due, (due, self._pushed, watch))
 
     async def _check(self, watch: "_Watch", running: trio.CancelScope, due: float) -> None:
+        limit = self._limits[watch.target.monitor.takes]
         with running:
-            async with self._slots:
+            try:
+                limit.acquire_nowait()
+            except trio.WouldBlock:
+                await limit.acquire()
+            try:
                 lag = trio.current_time() - due
                 self._started += 1
                 self._lag_seconds += lag
                 self._lag_maximum = max(self._lag_maximum, lag)
                 result = await self._attempts(watch.target)
+            finally:
+                limit.release()
             if not watch.dropped:
                 watch.reported = True
                 watch.settled.set()
@@ -176,7 +212,7 @@ class Scheduler:
     async def _attempt(self, target: Target) -> Result:
         waiting_for.set("")
         try:
-            with trio.move_on_after(target.monitor.timeout):
+            with wait_at_most(target.monitor.timeout):
                 return await self._probe(target)
         except Exception as error:
             return explain(error, waiting_for.get())
@@ -212,3 +248,10 @@ class _Watch:
         self.settled.set()
         if self.running is not None:
             self.running.cancel()
+
+
+def allow_files() -> int:
+    """Ask for as many open files as the administrator allows; returns how many that is."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most

@@ -6,12 +6,12 @@ what is then still missing at nine tenths of the timeout is lost. No reply at al
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import trio
 from msgspec import Meta
 
-from monitors.monitor import Monitor, Reason, Result
+from monitors.monitor import Monitor, Reason, Result, Takes
 from monitors.tools import Tools
 
 LONGEST_GAP = 0.2
@@ -22,6 +22,8 @@ SHARE_OF_TIMEOUT = 0.9
 
 class IcmpMonitor(Monitor, frozen=True, kw_only=True, tag="icmp"):
     """`count` requests, of which `max_loss` may go without a reply; `size` is that of their data in bytes."""
+
+    takes: ClassVar[Takes] = Takes.NOTHING  # all pings share a socket
 
     count: Annotated[int, Meta(ge=1, le=20)] = 1
     max_loss: Annotated[int, Meta(ge=0, le=19)] = 0
