@@ -12,6 +12,7 @@ import trio
 from msgspec import Meta
 
 from monitors.monitor import Monitor, Reason, Result, Takes
+from monitors.patience import wait_at_most
 from monitors.tools import Tools
 
 LONGEST_GAP = 0.2
@@ -53,10 +54,10 @@ async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
         if len(round_trips) >= needed or len(failures) > monitor.max_loss:
             pings.cancel_scope.cancel()
 
-    async with trio.open_nursery() as pings:
-        pings.cancel_scope.deadline = trio.current_time() + SHARE_OF_TIMEOUT * monitor.timeout
-        for number in range(monitor.count):
-            pings.start_soon(ping, number * gap)
+    with wait_at_most(SHARE_OF_TIMEOUT * monitor.timeout):
+        async with trio.open_nursery() as pings:
+            for number in range(monitor.count):
+                pings.start_soon(ping, number * gap)
     replied = f"{len(round_trips)} of {monitor.count} replies"
     rtt = sum(round_trips) / len(round_trips) if round_trips else None
     if len(round_trips) >= needed:
