@@ -37,7 +37,7 @@ TICK = 0.01
 
 SHARE_OF_FILES = 0.75
 """Of the files that this process may have open, for probes: each has one connection at a time. The rest is for
-everything else."""
+everything else. Memory needs no limit, as a target has one probe at a time: some 5 kB."""
 
 PROCESSES = 500
 """Commands that run at the same time."""

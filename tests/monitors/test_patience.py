@@ -5,31 +5,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from monitors import patience
 from monitors.patience import GRAIN, TURN, patient_time, wait_at_most
-
-
-class Stopwatch:
-    """Stands for the module time: a clock that nobody but the test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def perf_counter(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
-    stopwatch = Stopwatch()
-    monkeypatch.setattr(patience, "time", stopwatch)
-    return stopwatch
-
-
-def stall(mock_clock: MockClock, stopwatch: Stopwatch, seconds: float) -> None:
-    """As if something had kept the loop, or the whole process, for so long."""
-    mock_clock.jump(seconds)
-    stopwatch.seconds += seconds
+from tests.monitors.conftest import HoldUp
 
 
 async def test_a_block_ends_at_its_deadline(autojump_clock: MockClock) -> None:  # noqa: ARG001
@@ -50,13 +27,14 @@ async def test_a_block_that_ends_in_time_or_raises_is_left_alone(autojump_clock:
 
 @pytest.mark.parametrize("late", [0.2, 3.0, 1000.0])
 async def test_what_came_while_the_loop_was_held_up_is_read_first(
-    late: float, mock_clock: MockClock, stopwatch: Stopwatch
+    late: float, mock_clock: MockClock, hold_up: HoldUp
 ) -> None:
     heard: list[bytes] = []
 
     async def wait() -> None:
         with wait_at_most(0.1):
             await trio.lowlevel.wait_readable(ours)
+            await trio.lowlevel.checkpoint()
             heard.append(ours.recv(10))
 
     ours, theirs = socket.socketpair()
@@ -65,13 +43,11 @@ async def test_what_came_while_the_loop_was_held_up_is_read_first(
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked()
             theirs.send(b"reply")
-            stall(mock_clock, stopwatch, late)
+            hold_up(mock_clock, late)
     assert heard == [b"reply"]
 
 
-async def test_lost_time_is_added_once_and_to_those_that_were_there(
-    mock_clock: MockClock, stopwatch: Stopwatch
-) -> None:
+async def test_lost_time_is_added_once_and_to_those_that_were_there(mock_clock: MockClock, hold_up: HoldUp) -> None:
     ended: list[str] = []
 
     async def wait(name: str) -> None:
@@ -82,7 +58,7 @@ async def test_lost_time_is_added_once_and_to_those_that_were_there(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait, "before")
         await trio.testing.wait_all_tasks_blocked()
-        stall(mock_clock, stopwatch, 7)
+        hold_up(mock_clock, 7)
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(wait, "after")
         await trio.testing.wait_all_tasks_blocked()
@@ -92,9 +68,7 @@ async def test_lost_time_is_added_once_and_to_those_that_were_there(
         assert sorted(ended) == ["after", "before"]
 
 
-async def test_a_silent_peer_still_times_out_if_the_loop_is_always_late(
-    mock_clock: MockClock, stopwatch: Stopwatch
-) -> None:
+async def test_a_silent_peer_still_times_out_if_the_loop_is_always_late(mock_clock: MockClock, hold_up: HoldUp) -> None:
     ended = trio.Event()
 
     async def wait() -> None:
@@ -106,18 +80,16 @@ async def test_a_silent_peer_still_times_out_if_the_loop_is_always_late(
         nursery.start_soon(wait)
         for _ in range(251):
             await trio.testing.wait_all_tasks_blocked()
-            stall(mock_clock, stopwatch, 0.04)
+            hold_up(mock_clock, 0.04)
         await trio.testing.wait_all_tasks_blocked()
         assert ended.is_set()
 
 
-async def test_the_patient_clock_stands_still_while_the_loop_is_held_up(
-    mock_clock: MockClock, stopwatch: Stopwatch
-) -> None:
+async def test_the_patient_clock_stands_still_while_the_loop_is_held_up(mock_clock: MockClock, hold_up: HoldUp) -> None:
     began = patient_time()
     await trio.testing.wait_all_tasks_blocked()
     mock_clock.jump(3)
     await trio.testing.wait_all_tasks_blocked()
-    stall(mock_clock, stopwatch, 100)
+    hold_up(mock_clock, 100)
     await trio.testing.wait_all_tasks_blocked()
     assert patient_time() - began == pytest.approx(3 + TURN)
