@@ -35,9 +35,9 @@ Probe = Callable[[Target], Awaitable[Result]]
 TICK = 0.01
 """Seconds between two looks at what is due."""
 
-SHARE_OF_FILES = 0.75
+SHARE_OF_FILES = 0.8
 """Of the files that this process may have open, for probes: each has one connection at a time. The rest is for
-everything else. Memory needs no limit, as a target has one probe at a time: some 5 kB."""
+everything else. Memory needs no limit, as a target has one probe at a time: some 9 kB."""
 
 PROCESSES = 500
 """Commands that run at the same time."""

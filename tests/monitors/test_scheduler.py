@@ -288,7 +288,7 @@ async def test_probes_in_flight_are_bounded_and_waiting_is_lag_and_no_timeout(
         await trio.sleep(4)
         return UP
 
-    monkeypatch.setattr(scheduler_module, "allow_files", lambda: 14)
+    monkeypatch.setattr(scheduler_module, "allow_files", lambda: 13)
     recorder = Recorder(busy)
     targets = [target(str(number), interval=60) for number in range(30)]
     async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
