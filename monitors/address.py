@@ -11,7 +11,12 @@ from msgspec import Meta
 def family_of(address: str) -> socket.AddressFamily:
     """AF_INET or AF_INET6. ValueError for anything but an IP literal, so that no probe can end in a name
     look-up."""
-    return socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.inet_pton(family, address)
+    except (OSError, ValueError):
+        raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address") from None
+    return family
 
 
 def is_host_name(address: str) -> bool:

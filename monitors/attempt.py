@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-import trio
-
 from monitors.failure import explain
 from monitors.monitor import Reason, Result
+from monitors.patience import wait_at_most
 from monitors.tools import waiting_for
 
 
@@ -13,7 +12,7 @@ async def attempt(check: Callable[[], Awaitable[Result]], seconds: float) -> Res
     """What `check` returns, or the failure that its exception, or `seconds` without an end, stands for."""
     waiting_for.set("")
     try:
-        with trio.move_on_after(seconds):
+        with wait_at_most(seconds):
             return await check()
     except Exception as error:
         return explain(error, waiting_for.get())

@@ -1,4 +1,4 @@
-"""ICMP as it comes back: bytes → Echo, Unreachable or nothing (RFC 792, RFC 4443).
+"""ICMP: echo requests → bytes, and what comes back: bytes → Echo, Unreachable or nothing (RFC 792, RFC 4443).
 
 Rules for this file: pure. A function that ends in `_untrusted` is fed by the network: any bytes give a value
 or None, never an exception. The message of an Echo is ours only if the payload is; an Unreachable is ours
@@ -33,6 +33,16 @@ class Unreachable(NamedTuple):
     identifier: int
     sequence: int
     destination: str
+
+
+def make_echo_request(family: socket.AddressFamily, identifier: int, sequence: int, payload: bytes) -> bytes:
+    """The message; that of ICMPv6 has no checksum, which the kernel computes, as it takes the addresses too."""
+    message = struct.pack("!BBHHH", ECHO_REQUEST[family], 0, 0, identifier, sequence) + payload
+    if family != socket.AF_INET:
+        return message
+    # RFC 1071: the sum of the 16-bit words in ones' complement, which is the remainder by 0xFFFF.
+    total: int = sum(struct.unpack(f"!{(len(message) + 1) // 2}H", message + bytes(len(message) % 2))) % 0xFFFF
+    return message[:2] + (0xFFFF - total).to_bytes(2, "big") + message[4:]
 
 
 def parse_icmp_untrusted(message: bytes, family: socket.AddressFamily) -> Echo | Unreachable | None:

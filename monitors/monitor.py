@@ -10,7 +10,7 @@ again.
 
 import enum
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import msgspec
 
@@ -20,6 +20,14 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 EVIDENCE_LENGTH = 200
 """The longest `Result.evidence`, in characters."""
+
+
+class Takes(enum.Enum):
+    """What a running check takes of the machine: of files and processes there are only so many."""
+
+    NOTHING = enum.auto()
+    FILE = enum.auto()
+    PROCESS = enum.auto()
 
 
 class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -32,6 +40,8 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     address of the other family is checked from where the system chooses, as without `source`. Of a host name that
     has several addresses, `addresses` says how many must pass (host.py).
     """
+
+    takes: ClassVar[Takes] = Takes.FILE
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=255)]
     interval: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
@@ -136,6 +146,8 @@ class Result(msgspec.Struct, frozen=True):
 def one_line(text: str, length: int = EVIDENCE_LENGTH) -> str:
     """`text` as one printable line of at most `length` characters; what a terminal could obey is shown as an
     escape."""
+    if len(text) <= length and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     head = " ".join(text[: length + 1].split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in head)
     return line if len(line) <= length and len(text) <= length else line[: length - 1] + "…"

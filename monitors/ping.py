@@ -1,13 +1,13 @@
 """TRIO: echo requests over one shared ICMP socket per address family and source (Linux).
 
 Theory of operation. Each family, and each source address that is asked for, has one socket, opened at its
-first ping, and one task that waits until the socket is readable and then drains it. A ping puts itself into
-the table of the awaited, sends, and waits for its event. Waiting is not bounded here: who pings sets the
-timeout around it, and a cancelled ping leaves nothing behind.
+first ping, one task that waits until the socket is readable and then drains it, and one that sends again what
+may have been lost here. A ping puts itself into the table of the awaited, sends, and waits for its event.
+Waiting is not bounded here: who pings sets the timeout around it, and a cancelled ping leaves nothing behind.
 
 The rule that everything here serves: **a reply that we lost must not look like a dead host.** So the kernel
-filters what we do not want, the receive buffer is large, sending is paced, and whoever is still waiting while
-the kernel counts dropped packets on our socket sends again.
+filters what we do not want, the receive buffer is large, no more is in flight than fits into it, and what is
+still waiting when the kernel counts dropped packets on our socket is sent again.
 
 A reply is believed if it comes from the address that was asked, with the identifier and sequence of the
 request and its payload, which holds a nonce. An ICMP error is believed if it quotes a request that we are
@@ -19,8 +19,10 @@ import secrets
 import socket
 import struct
 import sys
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import icmplib  # type: ignore[import-untyped]  # the package has no types
 import msgspec
@@ -31,22 +33,23 @@ from monitors.icmp_message import (
     ECHO_REPLY,
     UNREACHABLE,
     Echo,
+    make_echo_request,
     parse_icmp_untrusted,
     reason_of,
     strip_ipv4_header_untrusted,
 )
 from monitors.monitor import Reason, Result
 
-IN_FLIGHT = 100
-"""Requests of which the reply may still be about to arrive. The smallest usual receive buffer holds 256
-replies."""
+REPLY_ROOM = 2048
+"""Bytes of the receive buffer that one reply may take; most take less than half of it."""
 
 IN_FLIGHT_SECONDS = 0.05
 """How long a request without a reply counts as in flight: dead hosts must not hold up the pings of living
 ones."""
 
 RESEND_PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds after which a waiting ping looks whether the kernel has dropped packets of ours meanwhile."""
+"""Seconds after which a request is sent again if the kernel has dropped packets of ours meanwhile, each after the
+one before."""
 
 BUFFER_BYTES = 4 << 20
 
@@ -117,6 +120,7 @@ class Pinger:
                 await trio.lowlevel.checkpoint()
                 return Result(False, Reason.NOT_PERMITTED, str(error))
             self._nursery.start_soon(channel.receive)
+            self._nursery.start_soon(channel.resend_lost)
         # The kernel writes addresses in this form, and replies are matched by it.
         return await channel.ping(socket.inet_ntop(family, socket.inet_pton(family, address)), size)
 
@@ -137,17 +141,37 @@ class Pinger:
 class _Request:
     """An echo request that waits for its reply."""
 
-    __slots__ = ("answered", "packet", "result", "sent")
+    __slots__ = (
+        "address",
+        "answered",
+        "dropped",
+        "identifier",
+        "payload",
+        "resent",
+        "result",
+        "sent",
+        "sequence",
+        "stamp",
+    )
 
-    def __init__(self, packet: icmplib.ICMPRequest) -> None:
-        self.packet = packet
+    def __init__(self, address: str, identifier: int, sequence: int, payload: bytes) -> None:
+        self.address = address
+        self.identifier = identifier
+        self.sequence = sequence
+        self.payload = payload
         self.answered = trio.Event()
-        self.result = Result(False, Reason.TIMEOUT)
+        self.result: Result | None = None
+        self.resent = 0
         self.sent = 0.0
+        """Trio's time; 0 before."""
+        self.stamp = 0.0
+        """Unix seconds of the same moment."""
+        self.dropped = 0
+        """What the kernel had dropped by then."""
 
     def settle(self, result: Result) -> None:
         # The first answer counts: what comes behind it, before the waiting task runs, is late.
-        if not self.answered.is_set():
+        if self.result is None:
             self.result = result
             self.answered.set()
 
@@ -157,39 +181,39 @@ class _Channel:
 
     def __init__(self, family: socket.AddressFamily, source: str | None) -> None:
         self.family = family
-        self.socket = _open_socket(family, source)
+        self._opened = _open_socket(family, source)  # closes the socket when it is forgotten
+        self.socket: socket.socket = self._opened.sock
+        self.is_privileged: bool = self._opened.is_privileged
         self.awaited: dict[tuple[str, int], _Request] = {}
         self.resent = 0
-        self._identifier = secrets.randbelow(1 << 16)
+        # An unprivileged socket has an identifier of its own, which the kernel writes into each request.
+        self._identifier = secrets.randbelow(1 << 16) if self.is_privileged else self.socket.getsockname()[1]
         self._sequence = secrets.randbelow(1 << 16)
-        self._in_flight = trio.CapacityLimiter(IN_FLIGHT)
+        self._waiting = trio.Event()
+        self._in_flight: deque[_Request] = deque()
+        self._most_in_flight = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // REPLY_ROOM
+        self._turn = trio.Lock()
 
     async def ping(self, address: str, size: int) -> Result:
-        sequence = self._unused_sequence(address)
         payload = secrets.token_bytes(NONCE_BYTES) + b"waypost health check".ljust(size, b".")[: size - NONCE_BYTES]
-        request = _Request(icmplib.ICMPRequest(address, self._identifier, sequence, payload))
-        self.awaited[address, sequence] = request
+        request = _Request(address, self._identifier, self._unused_sequence(address), payload)
+        self.awaited[address, request.sequence] = request
+        self._waiting.set()
         try:
-            dropped = self.dropped()
             await self._send(request)
-            for pause in RESEND_PAUSES:
-                with trio.move_on_after(pause):
-                    await request.answered.wait()
-                if not request.answered.is_set() and dropped != self.dropped():
-                    dropped = self.dropped()
-                    self.resent += 1
-                    await self._send(request)
             await request.answered.wait()
+            assert request.result is not None
             return request.result
         finally:
-            del self.awaited[address, sequence]
+            del self.awaited[address, request.sequence]
 
     async def receive(self) -> None:
         """Give every request its reply, for ever. Draining is bounded, so that a flood cannot keep others
         from running."""
         while True:
-            await trio.lowlevel.wait_readable(self.socket.sock)
-            for receive in (self._receive_error, self._receive_message):
+            await trio.lowlevel.wait_readable(self.socket)
+            # A raw socket gets the errors among the messages.
+            for receive in (self._receive_error, self._receive_message)[self.is_privileged :]:
                 for _ in range(256):
                     try:
                         receive()
@@ -200,52 +224,82 @@ class _Channel:
                         # whose.
                         continue
 
+    async def resend_lost(self) -> None:
+        """Send again, for ever, what may have been among the packets that the kernel dropped."""
+        seen, until = self.dropped(), 0.0
+        while True:
+            if not self.awaited:
+                self._waiting = trio.Event()
+                await self._waiting.wait()
+            await trio.sleep(RESEND_PAUSES[0])
+            dropped, now = self.dropped(), trio.current_time()
+            if dropped != seen:
+                seen, until = dropped, now + sum(RESEND_PAUSES)
+            for request in list(self.awaited.values()) if now <= until else ():
+                if request.sent and request.dropped != seen and request.resent < len(RESEND_PAUSES):
+                    is_awaited = self.awaited.get((request.address, request.sequence)) is request
+                    if is_awaited and request.sent + RESEND_PAUSES[request.resent] <= now:
+                        self.resent += 1
+                        request.resent += 1
+                        with suppress(OSError):  # the first time, it could be sent
+                            await self._send(request)
+
     def dropped(self) -> int:
         """Packets that the kernel has dropped on this socket (SK_MEMINFO_DROPS: the counter that SO_RXQ_OVFL
         sends along with the next packet, but known without waiting for one)."""
-        memory: bytes = self.socket.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
+        memory: bytes = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
         return int(struct.unpack("=9I", memory)[8]) if len(memory) == 36 else 0
 
     async def _send(self, request: _Request) -> None:
-        async with self._in_flight:
-            # An unprivileged socket may report the error of an earlier request in place of sending this one.
-            attempts = 1 if self.socket.is_privileged else 3
-            while True:
-                request.sent = trio.current_time()
-                try:
-                    self.socket.send(request.packet)
-                    break
-                except icmplib.ICMPSocketError as error:
-                    cause = error.__context__ or error  # the system's own error, which the library hides
-                if isinstance(cause, OSError) and cause.errno in (errno.EAGAIN, errno.ENOBUFS):
+        packet = make_echo_request(self.family, request.identifier, request.sequence, request.payload)
+        # An unprivileged socket may report the error of an earlier request in place of sending this one.
+        attempts = 1 if self.is_privileged else 3
+        while True:
+            if self._turn.locked() or self._pause():
+                async with self._turn:
+                    while pause := self._pause():  # noqa: ASYNC110 - time is what is waited for
+                        await trio.sleep(pause)
+            request.dropped, request.sent, request.stamp = self.dropped(), trio.current_time(), time.time()
+            try:
+                self.socket.sendto(packet, (request.address, 0))
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.ENOBUFS):
                     await trio.sleep(IN_FLIGHT_SECONDS)
                     continue
                 attempts -= 1
                 if attempts == 0:
-                    raise cause
-            with trio.move_on_after(IN_FLIGHT_SECONDS):
-                await request.answered.wait()
+                    raise
+            else:
+                self._in_flight.append(request)
+                return
+
+    def _pause(self) -> float:
+        """Seconds until the receive buffer certainly has room for one more reply."""
+        now, in_flight = trio.current_time(), self._in_flight
+        while in_flight and (in_flight[0].result is not None or in_flight[0].sent + IN_FLIGHT_SECONDS <= now):
+            in_flight.popleft()
+        return in_flight[0].sent + IN_FLIGHT_SECONDS - now if len(in_flight) >= self._most_in_flight else 0.0
 
     def _receive_message(self) -> None:
-        packet, ancillary, _, source = self.socket.sock.recvmsg(2048, 256)
-        if self.family == socket.AF_INET and self.socket.is_privileged:
+        packet, ancillary, _, source = self.socket.recvmsg(2048, 256)
+        if self.family == socket.AF_INET and self.is_privileged:
             packet = strip_ipv4_header_untrusted(packet)
         message = parse_icmp_untrusted(packet, self.family)
         if message is None:
             return
         address = source[0] if isinstance(message, Echo) else message.destination
         request = self.awaited.get((address, message.sequence))
-        if request is None or request.packet.id != message.identifier:
+        if request is None or request.identifier != message.identifier:
             return
         if not isinstance(message, Echo):
             request.settle(Result(False, message.reason, f"{message.evidence}, said {source[0]}"))
-        elif message.payload == request.packet.payload:
+        elif message.payload == request.payload:
             request.settle(Result(True, Reason.OK, rtt=_round_trip(request, ancillary)))
 
     def _receive_error(self) -> None:
         """An ICMP error about a request of an unprivileged socket, which gets them apart from the
         messages."""
-        packet, ancillary, _, destination = self.socket.sock.recvmsg(2048, 256, socket.MSG_ERRQUEUE)
+        packet, ancillary, _, destination = self.socket.recvmsg(2048, 256, socket.MSG_ERRQUEUE)
         request = self.awaited.get((destination[0], int.from_bytes(packet[6:8], "big")))
         for level, kind, data in ancillary:
             if request and (level, kind) in _RECVERR.values() and len(data) >= 16:
@@ -274,6 +328,8 @@ def _open_socket(
         except icmplib.ICMPSocketError as error:
             raise error.__context__ or error from None
         _tune(opened.sock, family, privileged)
+        if not privileged and source is None:
+            opened.sock.bind(("0.0.0.0" if family == socket.AF_INET else "::", 0))  # gives it its identifier
         return opened
     raise PingNotPermitted(
         "this process may not send ICMP echo requests: give it CAP_NET_RAW (AmbientCapabilities=CAP_NET_RAW "
@@ -315,7 +371,7 @@ def _round_trip(request: _Request, ancillary: list[tuple[int, int, bytes]]) -> f
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == 16:
             seconds, nanoseconds = struct.unpack("=qq", data)
-            stamped = seconds + nanoseconds / 1e9 - request.packet.time
+            stamped = seconds + nanoseconds / 1e9 - request.stamp
             return float(stamped) if 0 <= stamped <= elapsed else elapsed
     return elapsed
 

@@ -6,12 +6,18 @@ reloads. Due times are computed from the grid and never from the end of a probe,
 that runs past due times skips them. A new target does not wait for its place: its first probe comes at once,
 or as soon as the pace of first probes allows.
 
-One task takes due targets from a heap and starts one task per probe. Nothing else waits for a clock.
+One task takes due targets from a heap and starts one task per probe. Nothing else waits for a clock. It wakes for
+those that are due within a TICK together, as waking costs more than starting a probe.
+
+What a probe takes of the machine (`Monitor.takes`) is limited. One that has to wait for its share starts late, and its
+timeout begins when it starts.
 """
 
+import gc
 import hashlib
 import heapq
 import math
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -20,15 +26,27 @@ import trio
 
 from monitors import probes
 from monitors.attempt import attempt
-from monitors.monitor import Reason, Result, Target
+from monitors.monitor import Reason, Result, Takes, Target
 from monitors.tools import Tools, open_tools
 
 Probe = Callable[[Target], Awaitable[Result]]
 
-IN_FLIGHT = 500
-"""Probes that run at the same time. The others wait; their timeout begins when they start."""
+TICK = 0.01
+"""Seconds between two looks at what is due."""
+
+SHARE_OF_FILES = 0.8
+"""Of the files that this process may have open, for probes: each has one connection at a time. The rest is for
+everything else. Memory needs no limit, as a target has one probe at a time: some 9 kB."""
+
+PROCESSES = 500
+"""Commands that run at the same time."""
+
+COLLECTOR_THRESHOLDS = (10_000, 5, 20)
+"""Of Python's garbage collector, which would otherwise take thousands of probes that wait for garbage, and go through
+all of them for a tenth of a second, several times a minute."""
 
 FIRST_PROBES_PER_SECOND = 500.0
+"""The pace of first probes, unless there are so many targets that they are always probed faster than that."""
 
 
 class Statistics(msgspec.Struct, frozen=True):
@@ -54,22 +72,27 @@ async def open_scheduler(
     `probe` is how a target is probed; without it, by the kind of its monitor. What `on_result` raises ends
     the scheduler. At the end everything that runs is cancelled, and unreported.
     """
-    async with open_tools() as tools, trio.open_nursery() as nursery:
-        scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
-        nursery.start_soon(scheduler._run)
-        yield scheduler
-        nursery.cancel_scope.cancel()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    try:
+        async with open_tools() as tools, trio.open_nursery() as nursery:
+            scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
+            nursery.start_soon(scheduler._run)
+            yield scheduler
+            nursery.cancel_scope.cancel()
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 async def probe_once(
     targets: Iterable[Target], on_result: Callable[[Target, Result], None], probe: Probe | None = None
 ) -> None:
-    """Probe each target once, all at the same time as far as IN_FLIGHT allows, with retries as a scheduler does."""
+    """Probe each target once, all at the same time as far as files allow, with retries as a scheduler does."""
     async with open_tools() as tools, trio.open_nursery() as nursery:
         scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
 
         async def check(target: Target) -> None:
-            async with scheduler._slots:
+            async with scheduler._limits[target.monitor.takes]:
                 on_result(target, await scheduler._attempts(target))
 
         for target in targets:
@@ -92,8 +115,12 @@ class Scheduler:
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._due: list[tuple[float, int, _Watch]] = []
         self._sleep = trio.CancelScope()
-        self._slots = trio.CapacityLimiter(IN_FLIGHT)
-        self._pushed = self._started = self._retried = self._skipped = 0
+        self._limits = {
+            Takes.NOTHING: trio.CapacityLimiter(math.inf),
+            Takes.FILE: trio.CapacityLimiter(max(1, int(SHARE_OF_FILES * allow_files()))),
+            Takes.PROCESS: trio.CapacityLimiter(PROCESSES),
+        }
+        self._pushed = self._running = self._started = self._retried = self._skipped = 0
         self._lag_seconds = self._lag_maximum = 0.0
         self._moved = self._opened
         self._longest_timeout = 0.0
@@ -110,12 +137,13 @@ class Scheduler:
             if wanted.get(key) != watch.target:
                 del self._watches[key]
                 watch.drop()
+        pace = max(FIRST_PROBES_PER_SECOND, sum(1 / target.monitor.interval for target in wanted.values()))
         for key, target in wanted.items():
             if key not in self._watches:
                 self._watches[key] = watch = _Watch(target, self._opened)
                 self._next_first_probe = max(self._next_first_probe, trio.current_time())
                 self._push(self._next_first_probe, watch)
-                self._next_first_probe += 1 / FIRST_PROBES_PER_SECOND
+                self._next_first_probe += 1 / pace
         self._longest_timeout = max((target.monitor.timeout for target in wanted.values()), default=0.0)
         self._sleep.cancel()
 
@@ -157,7 +185,7 @@ class Scheduler:
         """What it has done so far."""
         return Statistics(
             len(self._watches),
-            self._slots.borrowed_tokens,
+            self._running,
             self._started,
             self._retried,
             self._skipped,
@@ -170,7 +198,7 @@ class Scheduler:
         of an attempt of any of them; 0 if all is well."""
         now = trio.current_time()
         since = self._due[0][0] if self._due else now
-        if self._slots.borrowed_tokens:
+        if self._running:
             since = min(since, self._moved + self._longest_timeout)
         return max(0.0, now - since)
 
@@ -189,7 +217,7 @@ class Scheduler:
                 following, missed = watch.following(due, now)
                 self._skipped += missed
                 self._push(following, watch)
-            deadline = self._due[0][0] if self._due else math.inf
+            deadline = max(self._due[0][0], now + TICK) if self._due else math.inf
             with trio.CancelScope(deadline=deadline) as self._sleep:
                 await trio.sleep_forever()
 
@@ -199,17 +227,25 @@ class Scheduler:
         heapq.heappush(self._due, (due, self._pushed, watch))
 
     async def _check(self, watch: "_Watch", running: trio.CancelScope, due: float) -> None:
+        limit = self._limits[watch.target.monitor.takes]
         with running:
-            async with self._slots:
-                lag = trio.current_time() - due
-                if self._slots.borrowed_tokens == 1:
-                    self._moved = trio.current_time()  # until now there was nothing to wait for
-                self._started += 1
-                self._lag_seconds += lag
-                self._lag_maximum = max(self._lag_maximum, lag)
+            try:
+                limit.acquire_nowait()
+            except trio.WouldBlock:
+                await limit.acquire()
+            try:
                 started = trio.current_time()
+                if not self._running:
+                    self._moved = started  # until now there was nothing to wait for
+                self._running += 1
+                self._started += 1
+                self._lag_seconds += started - due
+                self._lag_maximum = max(self._lag_maximum, started - due)
                 result = await self._attempts(watch.target)
                 watch.duration = trio.current_time() - started
+            finally:
+                self._running -= 1
+                limit.release()
             if not watch.dropped:
                 watch.reported = True
                 watch.settled.set()
@@ -256,3 +292,10 @@ class _Watch:
         self.settled.set()
         if self.running is not None:
             self.running.cancel()
+
+
+def allow_files() -> int:
+    """Ask for as many open files as the administrator allows; returns how many that is."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most

@@ -9,12 +9,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import trio
 from msgspec import Meta
 
-from monitors.monitor import Monitor, Reason, Result
+from monitors.monitor import Monitor, Reason, Result, Takes
 from monitors.payload import REPLY_BYTES, show
 from monitors.tools import Tools, waiting_for
 
@@ -29,6 +29,8 @@ child that has left the group with the pipe, must not hold up the check."""
 class ExecMonitor(Monitor, frozen=True, kw_only=True, tag="exec"):
     """`command` is the program and its arguments, in which {address} and {source} stand for the address that is
     checked and the `source` of the monitor, empty if there is none."""
+
+    takes: ClassVar[Takes] = Takes.PROCESS
 
     command: Annotated[tuple[str, ...], Meta(min_length=1)]
 

@@ -6,12 +6,13 @@ what is then still missing at nine tenths of the timeout is lost. No reply at al
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import trio
 from msgspec import Meta
 
-from monitors.monitor import Monitor, Reason, Result
+from monitors.monitor import Monitor, Reason, Result, Takes
+from monitors.patience import wait_at_most
 from monitors.tools import Tools, trace_step
 
 LONGEST_GAP = 0.2
@@ -22,6 +23,8 @@ SHARE_OF_TIMEOUT = 0.9
 
 class IcmpMonitor(Monitor, frozen=True, kw_only=True, tag="icmp"):
     """`count` requests, of which `max_loss` may go without a reply; `size` is that of their data in bytes."""
+
+    takes: ClassVar[Takes] = Takes.NOTHING  # all pings share a socket
 
     count: Annotated[int, Meta(ge=1, le=20)] = 1
     max_loss: Annotated[int, Meta(ge=0, le=19)] = 0
@@ -53,10 +56,10 @@ async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
         if len(round_trips) >= needed or len(failures) > monitor.max_loss:
             pings.cancel_scope.cancel()
 
-    async with trio.open_nursery() as pings:
-        pings.cancel_scope.deadline = trio.current_time() + SHARE_OF_TIMEOUT * monitor.timeout
-        for number in range(monitor.count):
-            pings.start_soon(ping, number * gap)
+    with wait_at_most(SHARE_OF_TIMEOUT * monitor.timeout):
+        async with trio.open_nursery() as pings:
+            for number in range(monitor.count):
+                pings.start_soon(ping, number * gap)
     replied = f"{len(round_trips)} of {monitor.count} replies"
     rtt = sum(round_trips) / len(round_trips) if round_trips else None
     if len(round_trips) >= needed:

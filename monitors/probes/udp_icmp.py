@@ -11,10 +11,9 @@ datagram is taken for an end of file by some servers and dropped by some firewal
 import math
 import socket
 
-import trio
-
 from monitors.connection import connected
 from monitors.monitor import Monitor, Port, Reason, Result
+from monitors.patience import patient_time, wait_at_most
 from monitors.payload import REPLY_BYTES, Payload, show
 from monitors.tools import Tools, waiting_for
 
@@ -32,19 +31,19 @@ class UdpIcmpMonitor(Monitor, frozen=True, kw_only=True, tag="udp_icmp"):
 
 async def probe(address: str, monitor: UdpIcmpMonitor, tools: Tools) -> Result:
     """`rtt` is that of the ping. OSError if the datagram cannot be sent."""
-    deadline = trio.current_time() + SHARE_OF_TIMEOUT * monitor.timeout
+    deadline = patient_time() + SHARE_OF_TIMEOUT * monitor.timeout
     waiting_for.set("reply to the ping")
     ping = await tools.pinger.ping(address, monitor.source)
     if not ping.up or ping.rtt is None:
         return ping
-    if trio.current_time() + ping.rtt > deadline:
+    if patient_time() + ping.rtt > deadline:
         # An answer to the datagram could not arrive in time, so its silence would say nothing.
         return Result(False, Reason.TIMEOUT, "the ping took too long to leave time for the datagram")
     waiting_for.set("reply to the datagram")
     async with connected(address, monitor.port, monitor.source, socket.SOCK_DGRAM) as (connection, _):
         try:
             await connection.send(monitor.send or DATAGRAM)
-            with trio.move_on_at(math.inf if monitor.expect else deadline):
+            with wait_at_most(math.inf if monitor.expect else deadline - patient_time()):
                 reply = await connection.recv(REPLY_BYTES)
                 if monitor.expect is None:
                     return Result(True, Reason.OK, "the port replied", ping.rtt)

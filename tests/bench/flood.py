@@ -30,9 +30,9 @@ LIMIT = "[server.rate_limit]\nexempt = []\n"
 PATIENCE = 0.5
 
 
-def flood(port: int, until: float, sent: "multiprocessing.sharedctypes.Synchronized[int]") -> None:
+def flood(port: int, until: float, sent: "multiprocessing.sharedctypes.Synchronized[int]", processor: int = 1) -> None:
     """Send random names until then, as fast as possible, and read nothing."""
-    os.sched_setaffinity(0, {1})
+    os.sched_setaffinity(0, {processor})
     sockets = []
     for number in range(SOURCES):
         each = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,9 +1,12 @@
 """What tests of several kinds of checks ask for."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trio.testing import MockClock
 
+from monitors import patience
 from tests.monitors.certificates import Certificates
 
 
@@ -18,3 +21,29 @@ def certificates(issued: Certificates, monkeypatch: pytest.MonkeyPatch) -> Certi
     """Certificates, of whose authority OpenSSL has heard."""
     monkeypatch.setenv("SSL_CERT_FILE", str(issued.trusted))
     return issued
+
+
+HoldUp = Callable[[MockClock, float], None]
+
+
+@pytest.fixture
+def hold_up(monkeypatch: pytest.MonkeyPatch) -> HoldUp:
+    """Lets so many seconds pass as if something had kept the loop, or the whole process, for as long; the loop sees
+    that in its next turn."""
+
+    class Stopwatch:
+        """Stands for the module time."""
+
+        seconds = 0.0
+
+        def perf_counter(self) -> float:
+            return self.seconds
+
+    stopwatch = Stopwatch()
+    monkeypatch.setattr(patience, "time", stopwatch)
+
+    def hold_up(clock: MockClock, seconds: float) -> None:
+        clock.jump(seconds)
+        stopwatch.seconds += seconds
+
+    return hold_up

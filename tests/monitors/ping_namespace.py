@@ -15,9 +15,11 @@ import struct
 import sys
 from pathlib import Path
 
+import icmplib  # type: ignore[import-untyped]  # the package has no types
 import trio
 import trio.testing
 
+from monitors.icmp_message import make_echo_request
 from monitors.monitor import Result
 from monitors.ping import Pinger, open_pinger
 from monitors.probes import icmp
@@ -48,14 +50,13 @@ def forge_host_unreachable(pinger: Pinger, family: socket.AddressFamily, address
     """Send ourselves the error that a router would send about the one request that waits."""
     channel = pinger._channels[family, None]
     (request,) = channel.awaited.values()
-    # In the unprivileged kind the kernel has put its own identifier into the request.
-    echo = channel.socket._create_packet(request.packet.id, request.packet.sequence, request.packet.payload)
+    echo = make_echo_request(family, request.identifier, request.sequence, request.payload)
     packed = socket.inet_pton(family, address)
-    with socket.socket(family, socket.SOCK_RAW, channel.socket.sock.proto) as router:
+    with socket.socket(family, socket.SOCK_RAW, channel.socket.proto) as router:
         if family == socket.AF_INET:
             quoted = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(echo), 0, 0, 64, 1, 0) + packed * 2 + echo
             body = struct.pack("!BBHI", 3, 1, 0, 0) + quoted
-            checksum = channel.socket._checksum(body)
+            checksum = icmplib.ICMPv4Socket._checksum(None, body)
             router.sendto(body[:2] + checksum.to_bytes(2, "big") + body[4:], (address, 0))
         else:
             quoted = struct.pack("!IHBB", 6 << 28, len(echo), 58, 64) + packed * 2 + echo
@@ -83,7 +84,7 @@ async def main(kind: str) -> None:
             silence(family, False)
             again = await pinger.ping(address)
             seen = {
-                "privileged": pinger._channels[family, None].socket.is_privileged,
+                "privileged": pinger._channels[family, None].is_privileged,
                 "alive": alive.up,
                 "silent": patience.cancelled_caught,
                 "forged": [forged[0].up, forged[0].reason],

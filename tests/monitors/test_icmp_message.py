@@ -5,7 +5,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
+from monitors.icmp_message import (
+    Echo,
+    Unreachable,
+    make_echo_request,
+    parse_icmp_untrusted,
+    strip_ipv4_header_untrusted,
+)
 from monitors.monitor import Reason
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
@@ -28,6 +34,22 @@ def ipv6(payload: bytes, *, next_header: int = 58) -> bytes:
 
 REQUEST4 = icmp(8, 0, struct.pack("!HH", 7, 9))
 REQUEST6 = icmp(128, 0, struct.pack("!HH", 7, 9))
+
+
+@given(st.integers(0, 65535), st.integers(0, 65535), st.binary(max_size=100))
+def test_a_request_has_the_checksum_of_icmp(identifier: int, sequence: int, payload: bytes) -> None:
+    request = make_echo_request(IPV4, identifier, sequence, payload)
+    assert (request[:2], request[4:]) == (b"\x08\0", struct.pack("!HH", identifier, sequence) + payload)
+    # RFC 1071: with the checksum in it, the words add up to all ones.
+    padded = request + bytes(len(request) % 2)
+    total = sum(int.from_bytes(padded[at : at + 2], "big") for at in range(0, len(padded), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    assert total == 0xFFFF
+
+
+def test_a_request_of_icmpv6_leaves_the_checksum_to_the_kernel() -> None:
+    assert make_echo_request(IPV6, 7, 9, b"x") == icmp(128, 0, struct.pack("!HH", 7, 9) + b"x")
 
 
 def test_echo_replies() -> None:

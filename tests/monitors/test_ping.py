@@ -70,7 +70,7 @@ async def test_a_reply_that_the_kernel_dropped_is_asked_for_again() -> None:
         async with open_pinger() as pinger:
             assert (await pinger.ping("127.0.0.1")).up
             # Room for three small packets: the least that Linux allows.
-            pinger._channels[socket.AF_INET, None].socket.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            pinger._channels[socket.AF_INET, None].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             async with trio.open_nursery() as nursery:
                 for number in range(6):
                     nursery.start_soon(ping, f"127.0.1.{number}")
@@ -86,7 +86,7 @@ async def test_without_drops_nothing_is_sent_twice(monkeypatch: pytest.MonkeyPat
         await pinger.ping("127.0.0.1")
         channel = pinger._channels[socket.AF_INET, None]
         # As if the kernel were silent: the replies are not read.
-        monkeypatch.setattr(channel, "_receive_message", lambda: channel.socket.sock.recv(2048) and None)
+        monkeypatch.setattr(channel, "_receive_message", lambda: channel.socket.recv(2048) and None)
         with trio.move_on_after(0.1):
             await pinger.ping("127.0.0.1")
         assert pinger.statistics().resent == 0
@@ -107,17 +107,17 @@ async def test_a_reply_to_somebody_else_is_not_believed(wrong: str, monkeypatch:
                 "source": ("127.0.0.9", key[1]),
                 "sequence": (key[0], key[1] ^ 1),
             }.get(wrong, key)
-            packet = request.packet
+            identifier, payload = request.identifier, request.payload
             if wrong == "identifier":
-                request.packet = icmplib.ICMPRequest(key[0], packet.id ^ 1, key[1], packet.payload)
+                request.identifier ^= 1
             if wrong == "payload":
-                request.packet = icmplib.ICMPRequest(key[0], packet.id, key[1], packet.payload[::-1])
+                request.payload = payload[::-1]
             channel.awaited[other] = channel.awaited.pop(key)
             try:
                 believe()
                 forged = True
             finally:
-                request.packet = packet
+                request.identifier, request.payload = identifier, payload
                 channel.awaited[key] = channel.awaited.pop(other)
 
         monkeypatch.setattr(channel, "_receive_message", tamper)

@@ -12,6 +12,7 @@ from monitors.probes import udp_icmp
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.scheduler import open_scheduler
 from tests.monitors.checking import check
+from tests.monitors.conftest import HoldUp
 
 
 @pytest.fixture
@@ -167,3 +168,18 @@ async def test_a_ping_that_leaves_no_time_for_the_datagram_is_a_timeout(
     assert (result.up, result.reason) == (False, Reason.TIMEOUT)
     assert "no time" not in result.evidence
     assert "datagram" in result.evidence
+
+
+async def test_time_for_which_we_were_held_up_is_not_missing_for_the_datagram(
+    autojump_clock: MockClock, hold_up: HoldUp, service: socket.socket
+) -> None:
+    class HeldUp(FakeTools):
+        async def ping(self, _: str, __: str | None) -> Result:
+            await trio.sleep(0.01)
+            hold_up(autojump_clock, 60)
+            await trio.lowlevel.checkpoint()
+            return Result(True, Reason.OK, rtt=0.01)
+
+    held_up = HeldUp(0, Result(True, Reason.OK))
+    result = await probe(monitor(service.getsockname()[1], timeout=5), held_up)
+    assert (result.up, result.evidence) == (True, "the port is silent")
