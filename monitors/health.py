@@ -8,19 +8,23 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from monitors.damping import damp, remember_flip
 from monitors.monitor import Monitor, Reason, Result
 
 Key = tuple[str, str]
 """(monitor name, address)"""
 
+SMOOTHING = 1 / 8
+"""How much of an average round trip the last one makes (as RFC 6298 section 2)."""
+
 
 class Row(msgspec.Struct, frozen=True):
-    """The health of one address as one monitor sees it.
+    """The health of one address as one monitor sees it: what the checks say, whatever anybody has ordered.
 
     `up` is the state and `since` (Unix seconds) the moment it last changed. `streak` counts the last results
     in a row that disagree with `up`: 0 as long as they agree, and never as many as a flip needs. `reason`,
-    `evidence` and `rtt` (seconds) are those of the last result, which may disagree with `up`. `forced` is an
-    operator's word; it wins over `up`, and results go on being counted beneath it.
+    `evidence` and `rtt` (seconds) are those of the last result, which may disagree with `up`; it came in at
+    `checked`. `warning` and `certificate_expires` are those of the last good one.
     """
 
     up: bool
@@ -29,32 +33,92 @@ class Row(msgspec.Struct, frozen=True):
     rtt: float | None
     reason: Reason
     evidence: str
-    forced: bool | None = None
+    checked: float = 0.0
+    warning: str = ""
+    certificate_expires: float | None = None
+    average_rtt: float | None = None
+    """Seconds, smoothed over some ten results."""
+    flips: int = 0
+    """Since the start."""
+    recent_flips: tuple[float, ...] = ()
+    """Those that matter to damping."""
+    damped: float | None = None
+    """Since when it counts as down because it flips too often."""
+    held: bool = False
+    """Whether only a hold keeps the last result, a failure, from counting."""
+    stale: bool = False
+    """Whether it is from before a restart, and there was no result yet."""
 
     @property
     def healthy(self) -> bool:
-        """Whether traffic may be sent there: the forced state if there is one, else the state."""
-        return self.up if self.forced is None else self.forced
+        """Whether traffic may be sent there."""
+        return self.up and self.damped is None
 
 
-def step(row: Row | None, result: Result, monitor: Monitor, now: float) -> Row:
-    """The row after `result`, which came in at `now` (Unix seconds). The first result decides the state at
-    once."""
+def step(row: Row | None, result: Result, monitor: Monitor, now: float, *, hold: bool = False) -> Row:
+    """The row after `result`, which came in at `now` (Unix seconds). The first result decides the state at once; under
+    a `hold`, no failure counts for what is up."""
     if row is None:
-        return Row(result.up, 0, now, result.rtt, result.reason, result.evidence)
-    if result.up == row.up:
-        up, streak, since = row.up, 0, row.since
-    elif results_needed(row, monitor) == 1:
-        up, streak, since = result.up, 0, now
-    else:
-        up, streak, since = row.up, row.streak + 1, row.since
-    return Row(up, streak, since, result.rtt, result.reason, result.evidence, row.forced)
+        return Row(
+            result.up,
+            0,
+            now,
+            result.rtt,
+            result.reason,
+            result.evidence,
+            now,
+            result.warning,
+            result.certificate_expires,
+            result.rtt,
+        )
+    up, streak, since, flips, recent_flips, held = row.up, 0, row.since, row.flips, row.recent_flips, False
+    if result.up != up:
+        if hold and up:
+            held = True
+        elif results_needed(row, monitor) == 1:
+            up, since, flips = result.up, now, flips + 1
+            recent_flips = remember_flip(recent_flips, monitor, now)
+        else:
+            streak = row.streak + 1
+    average = row.average_rtt
+    if result.rtt is not None:
+        average = result.rtt if average is None else average + (result.rtt - average) * SMOOTHING
+    return Row(
+        up,
+        streak,
+        since,
+        result.rtt,
+        result.reason,
+        result.evidence,
+        now,
+        result.warning if result.up else row.warning,
+        result.certificate_expires if result.up else row.certificate_expires,
+        average,
+        flips,
+        recent_flips,
+        damp(row.damped, recent_flips, since, monitor, now),
+        held,
+    )
 
 
 def results_needed(row: Row, monitor: Monitor) -> int:
     """How many more results, at least 1, could flip the state: no TTL may outlive interval × this."""
     in_a_row = monitor.consecutive_down if row.up else monitor.consecutive_up
     return max(1, in_a_row - row.streak)
+
+
+def seconds_to_flip(row: Row, monitor: Monitor, now: float) -> float:
+    """The seconds that must pass before the result that could change `row.healthy`. The first one after a restart may
+    come at any moment."""
+    seconds = monitor.interval * (results_needed(row, monitor) - row.stale)
+    if row.damped is None:
+        return seconds
+    return max(monitor.interval if row.up else seconds, row.since + monitor.damping_window - now)
+
+
+def recall(row: Row) -> Row:
+    """A row that was kept over a restart: its state, without the results in a row, which are no longer in a row."""
+    return msgspec.structs.replace(row, streak=0, flips=0, held=False, stale=True)
 
 
 class HealthTable(Mapping[Key, Row]):

@@ -103,7 +103,7 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         states = dict(self.states)
         touched: set[tuple[bytes, int]] = set()
         for name, pool in self.pools.items():
-            if pool.monitor is not None and any((name, origin.name) in changes for origin in pool.origins):
+            if any((name, origin.name) in changes for origin in pool.origins):
                 state = judge_pool(pool, health)
                 if state != states[name]:
                     states[name] = state

@@ -22,6 +22,8 @@ class OriginReason(msgspec.Struct, frozen=True):
     state: str
     """up, down, disabled, or unmonitored."""
     weight: float
+    cause: str = ""
+    """Why it counts otherwise than by its checks alone."""
 
 
 class PoolReason(msgspec.Struct, frozen=True):
@@ -98,11 +100,10 @@ def explain_steering(
 
 
 def _explain_origin(origin: Origin, pool: Pool, health: Health) -> OriginReason:
+    verdict = health.get((pool.name, origin.name))
     if not (origin.enabled and pool.enabled):
-        state = "disabled"
-    elif pool.monitor is None:
-        state = "unmonitored"
-    else:
-        verdict = health.get((pool.name, origin.name))
-        state = "up" if verdict is None or verdict.up else "down"
-    return OriginReason(origin.name, origin.address, state, origin.weight)
+        return OriginReason(origin.name, origin.address, "disabled", origin.weight)
+    if verdict is None:
+        state = "unmonitored" if pool.monitor is None else "up"
+        return OriginReason(origin.name, origin.address, state, origin.weight)
+    return OriginReason(origin.name, origin.address, "up" if verdict.up else "down", origin.weight, verdict.cause)

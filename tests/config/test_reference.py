@@ -16,10 +16,23 @@ from monitors.monitor import Monitor
 from monitors.notify import NOTIFIERS
 from monitors.notify.notifier import Notifier
 from monitors.probes import PROBES
+from steering.guard import Guard
+from steering.maintenance import Maintenance
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
+from steering.settings import (
+    GeoSource,
+    LoadBalancer,
+    Member,
+    MonitorGroup,
+    Origin,
+    Pool,
+    RandomSteering,
+    Server,
+    Settings,
+    Zone,
+)
 
 REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
 
@@ -29,8 +42,12 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[server.rate_limit]`": RateLimit,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
+    "`[[monitor_group]]`": MonitorGroup,
+    "`[[monitor_group.members]]`": Member,
+    "`[guard]`": Guard,
     "`[[pool]]`": Pool,
     "`[[pool.origin]]`": Origin,
+    "`[[maintenance]]`": Maintenance,
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
     "`[[load_balancer]]`": LoadBalancer,

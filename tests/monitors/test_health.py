@@ -94,14 +94,6 @@ def test_a_shorter_streak_in_new_settings_counts_at_once() -> None:
     assert not step(row, DOWN, sooner, 0.0).up
 
 
-def test_a_forced_state_wins_and_results_go_on_beneath_it() -> None:
-    monitor = Monitor(name="m")
-    forced = Row(True, 0, 0.0, None, Reason.OK, "", forced=True)
-    row = step(forced, DOWN, monitor, 5.0)
-    assert (row.up, row.forced, row.healthy, row.since) == (False, True, True, 5.0)
-    assert not Row(True, 0, 0.0, None, Reason.OK, "", forced=False).healthy
-
-
 def row_of(number: int) -> Row:
     return Row(True, 0, float(number), None, Reason.OK, "")
 

@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from monitors.monitor import Reason, Result, Target
 from monitors.notify import AnyNotifier
+from monitors.notify.courier import Statistics as NotifierStatistics
 from monitors.notify.event import Event
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
@@ -63,10 +64,13 @@ class FakeNotifications:
     def tell(self, event: Event) -> None:
         self.events.append(event)
 
+    def statistics(self) -> dict[str, NotifierStatistics]:
+        return {}
+
     def news(self) -> list[tuple[str, str, str]]:
-        """Kind, pool and origin of what has been told since the last look."""
+        """Kind, pool and origin of what was told since the last look, but for ends of what need not have been."""
         told, self.events = self.events, []
-        return [(event.kind, event.pool, event.origin) for event in told]
+        return [(event.kind, event.pool, event.origin) for event in told if event.kind not in ("freed", "steady")]
 
 
 class FakePreparation:
@@ -266,7 +270,7 @@ class TestReload:
         for worker in workers:
             assert isinstance(worker.told[-1], Configured)
             assert worker.told[-1].settings == without_zones(load_settings(stage.config))
-            assert worker.told[-1].health == (OriginHealth("site", "site-1", Verdict(True, 1.0)),)
+            assert worker.told[-1].health == (OriginHealth("site", "site-1", Verdict(True, 1.0, rtt=0.01)),)
         assert "the configuration is in force" in caplog.text
 
     @pytest.mark.parametrize(
@@ -308,7 +312,7 @@ class TestFeed:
         stage.give(UP)
         assert worker.told == [first], "a result that changes nothing is not told"
         stage.give(DOWN)
-        assert worker.told[1:] == [HealthChanged((OriginHealth("site", "site-1", Verdict(False, 1.0)),))]
+        assert worker.told[1:] == [HealthChanged((OriginHealth("site", "site-1", Verdict(False, 1.0, rtt=0.01)),))]
 
     async def test_who_is_fed_is_in_the_status(self, stage: Stage) -> None:
         await stage.taken()
@@ -350,7 +354,7 @@ class TestNews:
         stage.give(UP)
         assert stage.notifications.news() == []
         stage.give(DOWN)
-        [origin, pool] = stage.notifications.events
+        origin, *_, pool = stage.notifications.events
         assert (origin.kind, origin.address, origin.monitor) == ("down", "127.0.0.1", "web")
         assert (origin.reason, origin.evidence) == ("refused", "Connection refused")
         assert (pool.kind, pool.origin, pool.reason) == ("down", "", "0 of 1 origins healthy, 1 needed")

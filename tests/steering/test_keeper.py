@@ -8,7 +8,8 @@ import pytest
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
-from steering.keeper import HealthKeeper, judge_row, name_targets, targets_of
+from steering.judgement import OriginState
+from steering.keeper import HealthKeeper, OriginName, name_targets, targets_of
 from steering.messages import OriginHealth
 from steering.settings import Origin, Pool, Settings
 from tests.steering.balance.strategies import SERVER
@@ -72,11 +73,16 @@ class TestInForce:
         ]
 
     def test_a_flip_is_told_once_when_the_verdict_says_so(self, keeper: HealthKeeper, take: Take) -> None:
-        flips: list[tuple[bool, bool]] = []
-        keeper.on_flip = lambda _: flips.append((keeper.table[KEY].healthy, keeper.verdicts[ORIGIN].up))
+        turns: list[tuple[OriginName, bool | None, bool, bool]] = []
+
+        def note(origin: OriginName, before: OriginState | None, state: OriginState | None) -> None:
+            assert state is not None
+            turns.append((origin, None if before is None else before.up, state.up, keeper.verdicts[origin].up))
+
+        keeper.on_turn = note
         for result in (UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP):
             take(result)
-        assert flips == [(True, True), (False, False), (True, True)]
+        assert turns == [(ORIGIN, None, True, True), (ORIGIN, True, False, False), (ORIGIN, False, True, True)]
 
     def test_a_warning_is_told_when_it_comes_and_goes_and_again_after_a_reload(
         self, keeper: HealthKeeper, take: Take
@@ -121,7 +127,7 @@ class TestInForce:
         row = keeper.table[KEY]
         keeper.commit(paris())
         assert keeper.table[KEY] == row
-        assert keeper.verdicts == {ORIGIN: Verdict(True, 10.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 10.0, rtt=0.01)}
 
 
 class TestNext:
@@ -140,17 +146,17 @@ class TestNext:
     ) -> None:
         take(UP)
         del told[:]
-        flips: list[Target] = []
-        keeper.on_flip = flips.append
+        turns: list[OriginName] = []
+        keeper.on_turn = lambda origin, *_: turns.append(origin)
         keeper.expect(following)
         keeper.take(target, DOWN)
         take(UP)
-        assert (told, flips) == ([], [])
-        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0)}
+        assert (told, turns) == ([], [])
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0, rtt=0.01)}
         keeper.commit(following)
         assert keeper.verdicts == {ORIGIN: Verdict(False, 20.0)}
         keeper.take(target, UP)
-        assert told == [OriginHealth(*ORIGIN, Verdict(False, 10.0))]
+        assert told == [OriginHealth(*ORIGIN, Verdict(False, 10.0, rtt=0.01))]
         keeper.commit(paris())
         keeper.commit(following)
         assert keeper.verdicts == {}, "they count once"
@@ -164,7 +170,7 @@ class TestNext:
         keeper.take(Target(OTHER_PORT, "192.0.2.1"), DOWN)
         keeper.abandon()
         assert told == []
-        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0, rtt=0.01)}
         keeper.expect(paris(OTHER_PORT))
         keeper.commit(paris(OTHER_PORT))
         assert keeper.verdicts == {}
@@ -200,11 +206,3 @@ def test_a_target_is_each_monitor_and_address_once_and_only_what_is_enabled() ->
         ("web", "192.0.2.3"),
     ]
     assert name_targets(configured)["web", "192.0.2.1"] == "one/o0, two/o0 (192.0.2.1)"
-
-
-def test_judge_row() -> None:
-    monitor = TcpMonitor(name="web", port=1, interval=7, consecutive_up=0, consecutive_down=1)
-    keeper = HealthKeeper()
-    keeper.commit(paris(monitor))
-    keeper.take(Target(monitor, "192.0.2.1"), DOWN)
-    assert judge_row(keeper.table[KEY], monitor) == Verdict(False, 7.0)
