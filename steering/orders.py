@@ -67,5 +67,5 @@ def drain(start: float, end: float, now: float) -> tuple[float, float]:
     count = max(1, min(STEPS, int((end - start) / SHORTEST_STEP)))
     step = (end - start) / count
     # A little more, so that the moment at which a step ends belongs to the next.
-    place = min(count - 1, max(0, math.floor((now - start) / step + 1e-6)))
+    place = min(count - 1, math.floor((now - start) / step + 1e-6)) if now > start else 0
     return 1 - place / count, start + (place + 1) * step

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steering.commands import answer, check, run, status
+from steering.commands import answer, check, drain, force, run, status
 from steering.commands.command import Command
 
 COMMANDS: Mapping[str, Command] = {
@@ -10,4 +10,6 @@ COMMANDS: Mapping[str, Command] = {
     "check": check.COMMAND,
     "answer": answer.COMMAND,
     "status": status.COMMAND,
+    "force": force.COMMAND,
+    "drain": drain.COMMAND,
 }

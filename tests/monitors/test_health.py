@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.health import HealthTable, Key, Row, results_needed, step
+from monitors.health import HealthTable, Key, Row, recall, results_needed, seconds_to_flip, step
 from monitors.monitor import Monitor, Reason, Result
 
 UP = Result(True, Reason.OK, "fine", 0.02)
@@ -124,3 +124,50 @@ def test_keep_drops_the_other_rows() -> None:
     table = HealthTable({("m", "a"): row_of(1)}).replace({("m", "b"): row_of(2)})
     assert table.keep({("m", "b"), ("m", "c")}) == {("m", "b"): row_of(2)}
     assert len(table) == 2
+
+
+def test_the_row_remembers_the_last_certificate_that_was_seen() -> None:
+    monitor = Monitor(name="m")
+    row = step(None, Result(True, Reason.OK, warning="3 days", certificate_expires=5e8), monitor, 1.0)
+    row = step(row, DOWN, monitor, 2.0)
+    assert (row.warning, row.certificate_expires, row.checked) == ("3 days", 5e8, 2.0)
+    row = step(row, UP, monitor, 3.0)
+    assert (row.warning, row.certificate_expires, row.checked) == ("", None, 3.0)
+
+
+def test_the_average_round_trip_is_smooth() -> None:
+    monitor = Monitor(name="m")
+    row = step(None, Result(True, Reason.OK, rtt=0.8), monitor, 1.0)
+    row = step(row, Result(True, Reason.OK, rtt=0.0), monitor, 2.0)
+    assert row.rtt == 0
+    assert row.average_rtt == pytest.approx(0.7)
+    assert step(row, DOWN, monitor, 3.0).average_rtt == pytest.approx(0.7)
+
+
+@given(st.lists(st.sampled_from([UP, DOWN]), min_size=1, max_size=30), st.integers(0, 3), st.integers(0, 3))
+def test_a_held_row_never_falls_and_starts_anew_after_it(results: list[Result], up: int, down: int) -> None:
+    monitor = Monitor(name="m", consecutive_up=up, consecutive_down=down)
+    row = step(None, UP, monitor, 0.0)
+    for result in results:
+        row = step(row, result, monitor, 1.0, hold=True)
+        assert (row.up, row.streak, row.held, row.reason) == (True, 0, not result.up, result.reason)
+    assert results_needed(row, monitor) == max(1, down)
+    assert step(row, UP, monitor, 2.0).held is False
+
+
+def test_what_is_down_can_rise_while_states_are_held() -> None:
+    monitor = Monitor(name="m", consecutive_up=2)
+    row = step(None, DOWN, monitor, 0.0, hold=True)
+    assert not row.up
+    row = step(step(row, UP, monitor, 1.0, hold=True), UP, monitor, 2.0, hold=True)
+    assert row.up
+
+
+def test_over_a_restart_the_state_is_kept_and_the_streak_is_not() -> None:
+    monitor = Monitor(name="m", interval=10, consecutive_down=3)
+    row = recall(run("+-", 0, 3))
+    assert (row.up, row.streak, row.stale, row.since, row.reason) == (True, 0, True, 1000.0, Reason.REFUSED)
+    assert seconds_to_flip(row, monitor, 2000.0) == 20, "the first result comes at once"
+    row = step(row, DOWN, monitor, 2000.0)
+    assert (row.up, row.streak, row.stale) == (True, 1, False)
+    assert seconds_to_flip(row, monitor, 2000.0) == 20
