@@ -1,17 +1,23 @@
 """Tests of the keeper of health: what becomes of results, before and after their configuration is in force."""
 
 import logging
+import math
+import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
+from steering.guard import Guard
 from steering.judgement import OriginState
-from steering.keeper import HealthKeeper, OriginName, name_targets, targets_of
+from steering.keeper import HealthKeeper, KeptHealth, OriginName, name_targets, targets_of
+from steering.maintenance import Maintenance
 from steering.messages import OriginHealth
-from steering.settings import Origin, Pool, Settings
+from steering.overrides import Override
+from steering.settings import Member, MonitorGroup, Origin, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 
 UP = Result(True, Reason.OK, rtt=0.01)
@@ -206,3 +212,222 @@ def test_a_target_is_each_monitor_and_address_once_and_only_what_is_enabled() ->
         ("web", "192.0.2.3"),
     ]
     assert name_targets(configured)["web", "192.0.2.1"] == "one/o0, two/o0 (192.0.2.1)"
+
+
+class Clock:
+    """Unix time, as the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "time", made.time)
+    return made
+
+
+def forced(state: str, clock: Clock, **fields: object) -> Override:
+    """An override of paris-1, or of other origins."""
+    given = {"origin": "paris-1", "state": state, "by": "ann", "since": clock.now} | fields
+    return msgspec.convert(given, Override)
+
+
+class TestOrders:
+    def test_they_win_at_once_and_their_end_brings_back_what_the_checks_say(
+        self, clock: Clock, keeper: HealthKeeper, told: list[OriginHealth], take: Take
+    ) -> None:
+        take(UP)
+        keeper.order((forced("down", clock, until=clock.now + 100),))
+        assert told[-1].verdict == Verdict(False, 64.0, rtt=0.01, cause="forced")
+        count = len(told)
+        take(UP)
+        assert len(told) == count, "results go on beneath it"
+        ttls = []
+        while (look := keeper.look()) != math.inf:
+            clock.now = look
+            keeper.look()
+            ttls.append(told[-1].verdict.flip_after)
+        assert ttls == [32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.0, 30.0]
+        assert clock.now == 1_800_000_100.0
+        assert told[-1].verdict == Verdict(True, 30.0, rtt=0.01)
+
+    def test_a_drain_takes_the_share_down_and_then_the_origin(
+        self, clock: Clock, keeper: HealthKeeper, told: list[OriginHealth], take: Take
+    ) -> None:
+        take(UP)
+        start = clock.now
+        keeper.order((forced("drain", clock, over=10.0),))
+        shares = {start: 1.0}
+        while (look := keeper.look()) != math.inf:
+            clock.now = look
+            keeper.look()
+            if told[-1].verdict.up:
+                shares[clock.now] = told[-1].verdict.share
+        assert shares[start + 5] == pytest.approx(0.5)
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+        assert min(shares.values()) == pytest.approx(0.1)
+        assert told[-1].verdict == Verdict(False, math.inf, rtt=0.01, cause="forced")
+        assert clock.now == start + 10
+
+    def test_an_origin_without_a_monitor_can_be_taken_out(self, clock: Clock, told: list[OriginHealth]) -> None:
+        keeper = HealthKeeper()
+        keeper.on_change = told.append
+        keeper.commit(Settings(SERVER, pools=(Pool("sorry", (Origin("last", "192.0.2.9"),)),)))
+        keeper.order((forced("down", clock, origin="last"),))
+        keeper.order(())
+        assert [each.verdict for each in told] == [
+            Verdict(False, math.inf, cause="forced"),
+            Verdict(True, math.inf),
+        ]
+        assert keeper.verdicts == {}
+
+    def test_they_wait_for_origins_that_are_away(self, clock: Clock, keeper: HealthKeeper, take: Take) -> None:
+        take(UP)
+        keeper.order((forced("down", clock),))
+        other = Settings(SERVER, pools=(Pool("lyon", (Origin("lyon-1", "192.0.2.1"),)),))
+        keeper.commit(other)
+        assert keeper.verdicts == {}
+        keeper.commit(paris())
+        assert not keeper.verdicts[ORIGIN].up
+
+    def test_the_newest_counts_and_wins_over_maintenance(self, clock: Clock, keeper: HealthKeeper, take: Take) -> None:
+        window = Maintenance(name="disks", start=clock.now, duration=60.0)
+        keeper.commit(msgspec.structs.replace(paris(), maintenance=(window,)))
+        take(UP)
+        state = keeper.states[ORIGIN]
+        assert (state.up, state.cause, state.checks) == (False, "maintenance", True)
+        keeper.order((forced("down", clock, origin="*"), forced("up", clock)))
+        assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].cause) == (True, "forced")
+        keeper.order(())
+        clock.now += 60
+        assert keeper.look() == math.inf
+        assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].cause) == (True, "")
+
+
+def many(count: int, **fields: object) -> Settings:
+    """So many origins, each a target."""
+    origins = tuple(Origin(f"o{number}", f"192.0.2.{number}") for number in range(count))
+    monitor = TcpMonitor(name="web", port=80, interval=10, timeout=1)
+    made = Settings(SERVER, monitors=(monitor,), pools=(Pool("paris", origins, monitor="web"),))
+    return msgspec.structs.replace(made, **fields)
+
+
+class TestGuard:
+    def give(self, keeper: HealthKeeper, settings: Settings, result: Result, count: int | None = None) -> None:
+        for target in targets_of(settings)[:count]:
+            keeper.take(target, result)
+
+    def test_what_fell_is_put_back_and_held_until_enough_succeed(self, clock: Clock) -> None:
+        settings, keeper = many(10), HealthKeeper()
+        keeper.commit(settings)
+        self.give(keeper, settings, UP)
+        since = {origin: state.since for origin, state in keeper.states.items()}
+        holds: list[str] = []
+        keeper.on_hold = lambda: holds.append(keeper.held)
+        clock.now += 10
+        self.give(keeper, settings, DOWN, 8)
+        assert sum(verdict.up for verdict in keeper.verdicts.values()) == 2
+        self.give(keeper, settings, DOWN)
+        assert all(verdict.up for verdict in keeper.verdicts.values())
+        assert {origin: state.since for origin, state in keeper.states.items()} == since
+        assert {state.cause for state in keeper.states.values()} == {"held"}
+        assert keeper.held == "10 of 10 targets fail at once"
+        keeper.commit(settings)
+        assert keeper.held, "a reload changes nothing of it"
+        self.give(keeper, settings, UP, 2)
+        assert not keeper.held
+        assert {state.cause for state in keeper.states.values()} == {""}
+        assert all(verdict.up for verdict in keeper.verdicts.values())
+        self.give(keeper, settings, DOWN, 1)
+        assert sum(verdict.up for verdict in keeper.verdicts.values()) == 9
+        assert [bool(why) for why in holds] == [True, False]
+
+    def test_references_are_probed_and_have_the_last_word(self, clock: Clock) -> None:  # noqa: ARG002 - time stands
+        settings, keeper = many(10, guard=Guard(("198.51.100.1",), "web")), HealthKeeper()
+        reference = targets_of(settings)[-1]
+        assert reference.address == "198.51.100.1"
+        keeper.commit(settings)
+        self.give(keeper, settings, UP)
+        assert set(keeper.origins) == {("paris", f"o{number}") for number in range(10)}
+        self.give(keeper, settings, DOWN, 10)
+        assert not any(verdict.up for verdict in keeper.verdicts.values())
+        keeper.take(reference, DOWN)
+        assert keeper.held == "none of 1 references answers"
+        assert all(verdict.up for verdict in keeper.verdicts.values())
+        keeper.take(reference, UP)
+        assert not keeper.held
+
+
+class TestRestart:
+    def kept(self, keeper: HealthKeeper, settings: Settings) -> HealthKeeper:
+        """One that has started with what the other kept, over the disk."""
+        disk = msgspec.msgpack.encode(keeper.keep(settings.monitors))
+        made = HealthKeeper()
+        made.recall(msgspec.msgpack.decode(disk, type=KeptHealth))
+        return made
+
+    def test_states_are_known_until_the_first_results(self, clock: Clock, keeper: HealthKeeper, take: Take) -> None:
+        for result in (UP, DOWN, DOWN, DOWN):
+            take(result)
+        since = clock.now
+        clock.now += 600
+        again = self.kept(keeper, paris())
+        target = Target(MONITOR, "192.0.2.1")
+        assert again.knows(target)
+        assert not again.knows(Target(OTHER_PORT, "192.0.2.1"))
+        assert not again.knows(Target(MONITOR, "192.0.2.2"))
+        again.expect(paris())
+        again.commit(paris())
+        state = again.states[ORIGIN]
+        assert (state.up, state.cause, state.since, state.flip_after) == (False, "stale", since, 10.0)
+        again.take(target, DOWN)
+        assert (again.states[ORIGIN].cause, again.states[ORIGIN].since) == ("", since)
+
+    def test_a_result_that_comes_before_it_is_in_force_goes_on_with_them(
+        self, clock: Clock, keeper: HealthKeeper, take: Take
+    ) -> None:
+        take(UP)
+        clock.now += 1
+        again = self.kept(keeper, paris())
+        again.expect(paris())
+        again.take(Target(MONITOR, "192.0.2.1"), DOWN)
+        again.commit(paris())
+        assert again.verdicts[ORIGIN].up
+        assert again.table[KEY].streak == 1
+
+    @pytest.mark.parametrize("later", [3601.0, -1.0], ids=["too old", "from the future"])
+    def test_what_is_no_use(self, clock: Clock, keeper: HealthKeeper, take: Take, later: float) -> None:
+        take(DOWN)
+        clock.now += later
+        assert not self.kept(keeper, paris()).knows(Target(MONITOR, "192.0.2.1"))
+
+
+def test_a_group_watches_with_all_its_members(clock: Clock, told: list[OriginHealth]) -> None:
+    names = ("one", "two", "three")
+    monitors = tuple(TcpMonitor(name=name, port=80, interval=10, timeout=1) for name in names)
+    group = MonitorGroup("all", (Member("one"), Member("two"), Member("three")))
+    settings = Settings(
+        SERVER,
+        monitors=monitors,
+        monitor_groups=(group,),
+        pools=(Pool("paris", (Origin("paris-1", "192.0.2.1"),), monitor="all"),),
+    )
+    keeper = HealthKeeper()
+    keeper.on_change = told.append
+    keeper.commit(settings)
+    one, two, three = targets_of(settings)
+    for target in (one, two, three):
+        keeper.take(target, UP)
+    since = keeper.states[ORIGIN].since
+    clock.now += 10
+    keeper.take(one, DOWN)
+    assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (True, since)
+    keeper.take(two, DOWN)
+    assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (False, clock.now)
+    assert told[-1].verdict.up is False
+    assert [watch.monitor.name for watch in keeper.watches(ORIGIN)] == list(names)
