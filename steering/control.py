@@ -317,9 +317,9 @@ class Control:
         settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=())
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
-    def _tell_health(self, change: OriginHealth) -> None:
+    def _tell_health(self, changes: tuple[OriginHealth, ...]) -> None:
         for connection in self._workers:
-            connection.send(HealthChanged((change,)))
+            connection.send(HealthChanged(changes))
 
     def _tell_turn(self, name: OriginName, before: OriginState | None, state: OriginState | None) -> None:
         self._turned = True

@@ -10,7 +10,7 @@ one of its results comes in, when an order is given, and when `look` finds that 
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -71,8 +71,9 @@ class HealthKeeper:
         self._orders: dict[OriginName, Order] = {}
         self._references: frozenset[Key] = frozenset()
         self._episode = Episode(Guard(), 0.0, {})
-        self.on_change: Callable[[OriginHealth], None] = lambda _: None
-        """Hears of each origin of the configuration in force that counts in another way than before."""
+        self._changes: list[OriginHealth] = []
+        self.on_change: Callable[[tuple[OriginHealth, ...]], None] = lambda _: None
+        """Hears of the origins of the configuration in force that count in another way than before."""
         self.on_turn: Callable[[OriginName, OriginState | None, OriginState | None], None] = lambda *_: None
         """Hears of each of them that is up or down, or is so for a cause, and was not before: before, and now. None:
         nothing is known of it."""
@@ -113,8 +114,7 @@ class HealthKeeper:
         changed |= bool(origins) and self._episode.note(key, old, row, not result.up, now)
         if changed:
             self._change_hold(now)
-        for origin in origins:
-            self._judge(origin, now)
+        self._judge(origins, now)
         if origins and result.up and self._warned.get(key) != bool(result.warning):
             self._warned[key] = bool(result.warning)
             self.on_warning(target, result.warning)
@@ -170,8 +170,7 @@ class HealthKeeper:
         self._overrides = overrides
         self._assign_overrides()
         self._order(now)
-        for origin in before | set(self._orders):
-            self._judge(origin, now)
+        self._judge(before | set(self._orders), now)
 
     def look(self) -> float:
         """Judge again what an order makes otherwise by now; the moment (Unix seconds) to look again, if nothing is
@@ -180,8 +179,7 @@ class HealthKeeper:
         due = [origin for origin, order in self._orders.items() if order.look_again <= now]
         if due:
             self._order(now)
-            for origin in due:
-                self._judge(origin, now)
+            self._judge(due, now)
         return min((order.look_again for order in self._orders.values()), default=math.inf)
 
     def recall(self, kept: KeptHealth) -> None:
@@ -209,14 +207,22 @@ class HealthKeeper:
         """What watches an origin."""
         return self._watches.get(origin, ())
 
-    def _judge(self, origin: OriginName, now: float) -> None:
+    def _judge(self, origins: Iterable[OriginName], now: float) -> None:
+        """Find out how these count by now, and tell what that changes, all at once."""
+        for origin in origins:
+            self._judge_origin(origin, now)
+        if self._changes:
+            changes, self._changes = tuple(self._changes), []
+            self.on_change(changes)
+
+    def _judge_origin(self, origin: OriginName, now: float) -> None:
         before = self.states.get(origin)
         state = self._state_of(origin, before, now)
         if state is None:
             # Only an order was known, and has ended: as without a result yet.
             if before is not None:
                 del self.states[origin], self._verdicts[origin]
-                self.on_change(OriginHealth(*origin, Verdict(True, math.inf)))
+                self._changes.append(OriginHealth(*origin, Verdict(True, math.inf)))
                 self.on_turn(origin, before, None)
             return
         self.states[origin] = state
@@ -224,7 +230,7 @@ class HealthKeeper:
         verdict = make_verdict(state, known)
         if verdict != known:
             self._verdicts[origin] = verdict
-            self.on_change(OriginHealth(*origin, verdict))
+            self._changes.append(OriginHealth(*origin, verdict))
         if before is None or before.up != state.up or before.cause != state.cause:
             self.on_turn(origin, before, state)
 
@@ -281,9 +287,7 @@ class HealthKeeper:
         if not episode.why:
             episode.end()
         self.table = self.table.replace(changes)
-        for key in changes:
-            for origin in self._origins[key]:
-                self._judge(origin, now)
+        self._judge((origin for key in changes for origin in self._origins[key]), now)
         self.on_hold()
 
     def _log(self, old: Row | None, row: Row, target: Target, result: Result) -> None:

@@ -45,7 +45,7 @@ def told() -> list[OriginHealth]:
 def keeper(told: list[OriginHealth]) -> HealthKeeper:
     """One that has `paris()` in force."""
     made = HealthKeeper()
-    made.on_change = told.append
+    made.on_change = told.extend
     made.commit(paris())
     return made
 
@@ -276,7 +276,7 @@ class TestOrders:
 
     def test_an_origin_without_a_monitor_can_be_taken_out(self, clock: Clock, told: list[OriginHealth]) -> None:
         keeper = HealthKeeper()
-        keeper.on_change = told.append
+        keeper.on_change = told.extend
         keeper.commit(Settings(SERVER, pools=(Pool("sorry", (Origin("last", "192.0.2.9"),)),)))
         keeper.order((forced("down", clock, origin="last"),))
         keeper.order(())
@@ -418,7 +418,7 @@ def test_a_group_watches_with_all_its_members(clock: Clock, told: list[OriginHea
         pools=(Pool("paris", (Origin("paris-1", "192.0.2.1"),), monitor="all"),),
     )
     keeper = HealthKeeper()
-    keeper.on_change = told.append
+    keeper.on_change = told.extend
     keeper.commit(settings)
     one, two, three = targets_of(settings)
     for target in (one, two, three):
