@@ -563,7 +563,8 @@ class TestRows:
         stage.scheduler.settled = trio.Event()
         stage.control = stage.new_control()
         stage.control.remember()
-        await stage.control.take(stage.settings)
+        with trio.fail_after(5):
+            await stage.control.take(stage.settings)
         [origin] = (await stage.status()).pools[0].origins
         assert (origin.up, origin.cause, origin.flips) == (False, "stale", 0)
         assert [news for news in stage.notifications.news() if news[1] == "site"] == []

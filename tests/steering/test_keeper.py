@@ -424,9 +424,10 @@ def test_a_group_watches_with_all_its_members(clock: Clock, told: list[OriginHea
     for target in (one, two, three):
         keeper.take(target, UP)
     since = keeper.states[ORIGIN].since
-    clock.now += 10
-    keeper.take(one, DOWN)
-    assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (True, since)
+    for result in (DOWN, UP, DOWN):
+        clock.now += 10
+        keeper.take(one, result)
+        assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (True, since)
     keeper.take(two, DOWN)
     assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (False, clock.now)
     assert told[-1].verdict.up is False
