@@ -60,7 +60,6 @@ from steering.overrides import (
     clear_overrides,
     describe_override,
     drop_expired,
-    matches,
     order_override,
 )
 from steering.prepare import PrepareError, prepare
@@ -438,13 +437,11 @@ class Control:
 
     def _override_statuses(self) -> tuple[OverrideStatus, ...]:
         now = time.time()
-        names = self._health.origins
-        statuses = []
-        for each in self._overrides:
-            if (order := order_override(each, now)) is not None:
-                count = sum(matches(each.origin, *name) for name in names)
-                statuses.append(_order_status(order, each.origin, count))
-        return tuple(statuses)
+        return tuple(
+            _order_status(order, override.origin, len(meant))
+            for override, meant in self._health.overridden.items()
+            if (order := order_override(override, now)) is not None
+        )
 
     def _status(self) -> Status:
         assert self._running is not None, "the control socket opens when a configuration is in force"

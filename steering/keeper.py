@@ -67,6 +67,8 @@ class HealthKeeper:
         self._pending_names: dict[Key, str] = {}
         self._overrides: tuple[Override, ...] = ()
         self._windows: dict[OriginName, tuple[maintenance.Maintenance, ...]] = {}
+        self.overridden: dict[Override, tuple[OriginName, ...]] = {}
+        """The origins that each override means."""
         self._overridden: dict[OriginName, Override] = {}
         self._orders: dict[OriginName, Order] = {}
         self._references: frozenset[Key] = frozenset()
@@ -243,12 +245,12 @@ class HealthKeeper:
         return state
 
     def _assign_overrides(self) -> None:
-        self._overridden = {
-            origin: override
-            for override in self._overrides  # the newest last
-            for origin in self._watches
-            if matches(override.origin, *origin)
+        self.overridden = {
+            override: tuple(origin for origin in self._watches if matches(override.origin, *origin))
+            for override in self._overrides
         }
+        # The newest is the last.
+        self._overridden = {origin: override for override, meant in self.overridden.items() for origin in meant}
 
     def _order(self, now: float) -> None:
         """Find out what is ordered at present for every origin."""

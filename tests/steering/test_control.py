@@ -513,6 +513,9 @@ class TestForce:
         await stage.taken()
         nursery.start_soon(stage.control.keep_time)
         await wait_all_tasks_blocked()
+        await stage.force("site-1", "down", lasts=10.0)
+        await trio.sleep(10.5)
+        assert (await stage.status()).pools[0].up, "whatever it was waiting for before"
         await stage.force("site-1", "down", lasts=100.0)
         await stage.force("sorry/*", "drain", lasts=90.0, over=60.0)
         await trio.sleep(30)
@@ -529,7 +532,7 @@ class TestForce:
         assert status.overrides == ()
         assert control.read_overrides(stage.state) == ()
         told = [(event.kind, event.origin) for event in stage.notifications.events]
-        assert told.count(("freed", "site-1")) == 2, "at the start, and at the end of it"
+        assert told.count(("freed", "site-1")) == 3, "at the start, and at the end of each"
 
 
 class TestRows:
