@@ -378,7 +378,8 @@ class Control:
 
     def _write_rows(self) -> None:
         """Some 50 ms for 20,000 rows, nearly all of it with the interpreter locked: a thread would not help."""
-        assert self._running is not None, "rows are kept when a configuration is in force"
+        if self._running is None:
+            return  # the first configuration could not be taken, and all ends
         self._turned = False
         write_rows(Path(self._server.state), self._health.keep(self._running.settings.monitors))
 
