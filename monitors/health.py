@@ -8,19 +8,23 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from monitors.damping import damp, remember_flip
 from monitors.monitor import Monitor, Reason, Result
 
 Key = tuple[str, str]
 """(monitor name, endpoint): `Target.key`."""
 
+SMOOTHING = 1 / 8
+"""How much of an average round trip the last one makes (as RFC 6298 section 2)."""
+
 
 class Row(msgspec.Struct, frozen=True):
-    """The health of one address as one monitor sees it.
+    """The health of one address as one monitor sees it: what the checks say, whatever anybody has ordered.
 
     `up` is the state and `since` (Unix seconds) the moment it last changed. `streak` counts the last results
     in a row that disagree with `up`: 0 as long as they agree, and never as many as a flip needs. `reason`,
-    `evidence` and `rtt` (seconds) are those of the last result, which may disagree with `up`. `forced` is an
-    operator's word; it wins over `up`, and results go on being counted beneath it.
+    `evidence` and `rtt` (seconds) are those of the last result, which may disagree with `up`; it came in at
+    `checked`. `warning` and `certificate_expires` are those of the last good one.
 
     Of a host name, `addresses` are those that traffic may be sent to, each with how many results in a row it has
     failed in; they may be others when `addresses_ttl` seconds have passed.
@@ -32,20 +36,34 @@ class Row(msgspec.Struct, frozen=True):
     rtt: float | None
     reason: Reason
     evidence: str
-    forced: bool | None = None
+    checked: float = 0.0
+    warning: str = ""
+    certificate_expires: float | None = None
+    average_rtt: float | None = None
+    """Seconds, smoothed over some ten results."""
+    flips: int = 0
+    """Since the start."""
+    recent_flips: tuple[float, ...] = ()
+    """Those that matter to damping."""
+    damped: float | None = None
+    """Since when it counts as down because it flips too often."""
+    held: bool = False
+    """Whether only a hold keeps the last result, a failure, from counting."""
+    stale: bool = False
+    """Whether it is from before a restart, and there was no result yet."""
     addresses: dict[str, int] = {}
     addresses_ttl: float | None = None
 
     @property
     def healthy(self) -> bool:
-        """Whether traffic may be sent there: the forced state if there is one, else the state."""
-        return self.up if self.forced is None else self.forced
+        """Whether traffic may be sent there."""
+        return self.up and self.damped is None
 
 
-def step(row: Row | None, result: Result, monitor: Monitor, now: float) -> Row:
-    """The row after `result`, which came in at `now` (Unix seconds). The first result decides the state at
-    once."""
-    addresses = step_addresses(row.addresses if row else {}, result, monitor)
+def step(row: Row | None, result: Result, monitor: Monitor, now: float, *, hold: bool = False) -> Row:
+    """The row after `result`, which came in at `now` (Unix seconds). The first result decides the state at once; under
+    a `hold`, no failure counts for what is up."""
+    addresses = step_addresses(row.addresses if row else {}, result, monitor, hold=hold)
     if row is None:
         return Row(
             result.up,
@@ -54,28 +72,54 @@ def step(row: Row | None, result: Result, monitor: Monitor, now: float) -> Row:
             result.rtt,
             result.reason,
             result.evidence,
+            now,
+            result.warning,
+            result.certificate_expires,
+            result.rtt,
             addresses=addresses,
             addresses_ttl=result.addresses_ttl,
         )
-    if result.up == row.up:
-        up, streak, since = row.up, 0, row.since
-    elif results_needed(row, monitor) == 1:
-        up, streak, since = result.up, 0, now
-    else:
-        up, streak, since = row.up, row.streak + 1, row.since
+    up, streak, since, flips, recent_flips, held = row.up, 0, row.since, row.flips, row.recent_flips, False
+    if result.up != up:
+        if hold and up:
+            held = True
+        elif results_needed(row, monitor) == 1:
+            up, since, flips = result.up, now, flips + 1
+            recent_flips = remember_flip(recent_flips, monitor, now)
+        else:
+            streak = row.streak + 1
+    average = row.average_rtt
+    if result.rtt is not None:
+        average = result.rtt if average is None else average + (result.rtt - average) * SMOOTHING
     return Row(
-        up, streak, since, result.rtt, result.reason, result.evidence, row.forced, addresses, result.addresses_ttl
+        up,
+        streak,
+        since,
+        result.rtt,
+        result.reason,
+        result.evidence,
+        now,
+        result.warning if result.up else row.warning,
+        result.certificate_expires if result.up else row.certificate_expires,
+        average,
+        flips,
+        recent_flips,
+        damp(row.damped, recent_flips, since, monitor, now),
+        held,
+        addresses=addresses,
+        addresses_ttl=result.addresses_ttl,
     )
 
 
-def step_addresses(before: dict[str, int], result: Result, monitor: Monitor) -> dict[str, int]:
+def step_addresses(before: dict[str, int], result: Result, monitor: Monitor, *, hold: bool = False) -> dict[str, int]:
     """The addresses of a row after `result`.
 
     One that passes is in at once; one that fails is out when it has failed `consecutive_down` times in a row, and one
     that the name no longer has, at once. Without any that remains, the last ones stay: who ignores health needs some.
+    Under a `hold` nothing that fails goes out.
     """
-    failures = {address: before[address] + 1 for address in result.failed if address in before}
-    spared = {address: count for address, count in failures.items() if count < monitor.consecutive_down}
+    failures = {address: before[address] + (not hold) for address in result.failed if address in before}
+    spared = {address: count for address, count in failures.items() if hold or count < monitor.consecutive_down}
     return dict(sorted((dict.fromkeys(result.addresses, 0) | spared).items())) or before
 
 
@@ -85,14 +129,22 @@ def results_needed(row: Row, monitor: Monitor) -> int:
     return max(1, in_a_row - row.streak)
 
 
-def flip_after(row: Row, monitor: Monitor) -> float:
-    """Seconds that must pass before the next result that could take something from an answer: the state, or one of
-    the addresses of a host name. That one more is there can be known sooner, and does not make an answer wrong."""
+def seconds_to_flip(row: Row, monitor: Monitor, now: float) -> float:
+    """The seconds that must pass before the result that could take something from an answer: change `row.healthy`, or
+    one of the addresses of a host name. That one more is there can be known sooner, and does not make an answer wrong.
+    The first result after a restart may come at any moment."""
     needed = results_needed(row, monitor)
     if row.up and row.addresses:
         needed = max(1, min(needed, monitor.consecutive_down - max(row.addresses.values())))
-    seconds = monitor.interval * needed
+    seconds = monitor.interval * (needed - row.stale)
+    if row.damped is not None:
+        seconds = max(monitor.interval if row.up else seconds, row.since + monitor.damping_window - now)
     return seconds if row.addresses_ttl is None else min(seconds, row.addresses_ttl)
+
+
+def recall(row: Row) -> Row:
+    """A row that was kept over a restart: its state, without the results in a row, which are no longer in a row."""
+    return msgspec.structs.replace(row, streak=0, flips=0, held=False, stale=True)
 
 
 class HealthTable(Mapping[Key, Row]):

@@ -36,9 +36,10 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     `interval` may be as short as 1 s; products that sell checks start at 10 s. `timeout` is per attempt and
     must not exceed `interval` (the settings check that, as it takes two fields). A timeout, and nothing else,
     is tried again at once up to `retries` times. `consecutive_up` and `consecutive_down` are the results in a
-    row that a flip needs; 0 and 1 both mean at once. Checks come from `source`, an address of this machine; an
-    address of the other family is checked from where the system chooses, as without `source`. Of a host name that
-    has several addresses, `addresses` says how many must pass (host.py).
+    row that a flip needs; 0 and 1 both mean at once. An address that flips more than `damping_flips` times within
+    `damping_window` seconds counts as down until it has not flipped for as long; 0: never. Checks come from `source`,
+    an address of this machine; an address of the other family is checked from where the system chooses, as without
+    `source`. Of a host name that has several addresses, `addresses` says how many must pass (host.py).
     """
 
     takes: ClassVar[Takes] = Takes.FILE
@@ -49,6 +50,8 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
     retries: Annotated[int, msgspec.Meta(ge=0, le=5)] = 2
     consecutive_up: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     consecutive_down: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    damping_flips: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    damping_window: Annotated[float, msgspec.Meta(ge=10, le=86400)] = 600.0
     source: Address | None = None
     addresses: Literal["any", "all"] = "any"
 

@@ -1,9 +1,11 @@
-"""Control: the process that knows. It probes, prepares zones and maps, feeds the workers, reloads, answers `status`.
+"""Control: the process that knows. It probes, prepares zones and maps, feeds the workers, reloads, answers `status`,
+and takes the orders of people.
 
 A configuration is taken in this order, and up to the last step nothing that runs has changed:
 1. what it needs of this machine is there (ICMP sockets);
 2. zones are staged and maps compiled (prepare.py), in a process of its own;
-3. every target that is new has its first result, or has had the time for one: nobody is told a guess;
+3. every target that is new has its first result, or has had the time for one, unless its state is known from before a
+   restart: nobody is told a guess;
 4. zones are published, and the workers get the configuration.
 
 For `waypost probe` there is nothing to answer: of a configuration only what is probed and told counts, nothing is
@@ -11,6 +13,7 @@ prepared, and the zones that the state directory may have are left alone.
 """
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -23,9 +26,10 @@ import msgspec
 import trio
 
 from geodata.edition import Edition, EditionWatch, describe_older, look_at
+from monitors.health import Row
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
-from monitors.monitor import Monitor, Result, Target
+from monitors.monitor import Result, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import ping_families
@@ -34,15 +38,20 @@ from monitors.scheduler import Scheduler, open_scheduler
 from steering.balance.pools import judge_pool
 from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
-from steering.keeper import HealthKeeper, judge_row, targets_of
+from steering.files import replace_file
+from steering.judgement import OriginState, Watch
+from steering.keeper import HealthKeeper, KeptHealth, OriginName, targets_of
 from steering.messages import (
     Configured,
     Counted,
+    ForceRequest,
     HealthChanged,
     Hello,
     MapFile,
+    MonitorStatus,
     OriginHealth,
     OriginStatus,
+    OverrideStatus,
     PoolStatus,
     Status,
     ToControl,
@@ -50,14 +59,24 @@ from steering.messages import (
     ZoneStatus,
 )
 from steering.metrics import Probed
-from steering.news import describe_pool, describe_removed, describe_warning, pools_by_target
+from steering.news import describe_hold, describe_origin, describe_pool, describe_removed, describe_warning
+from steering.orders import Order
+from steering.overrides import (
+    Override,
+    OverrideError,
+    add_override,
+    clear_overrides,
+    describe_override,
+    drop_expired,
+    order_override,
+)
 from steering.prepare import Prepared, PrepareError, prepare, prepare_maps
 from steering.problems import SettingsError
 from steering.process import ControlEnd, beat_while_well, wait_for_end
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
-from steering.settings import Pool, Server, Settings, load_settings
+from steering.settings import Origin, Pool, Server, Settings, load_settings
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
 
@@ -68,6 +87,12 @@ GEO_INTERVAL = 10.0
 
 STALL_LIMIT = 30.0
 """Seconds for which probes may be overdue before control counts as stuck, and ceases to beat."""
+LONGEST_SLEEP = 30.0
+"""Seconds after which it is looked again what time it is: somebody may have set the clock."""
+KEEP_INTERVAL = 5.0
+"""Seconds between two times that the rows are kept for a restart, at least."""
+KEEP_AT_LEAST = 60.0
+"""Seconds after which they are kept though no state has changed."""
 
 logger = logging.getLogger("waypost.control")
 
@@ -131,6 +156,7 @@ async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -
                 control = Control(
                     path, settings.server, health, scheduler, notifications, nursery, history, http, answers=answers
                 )
+                control.remember()
                 nursery.start_soon(beat_while_well, end.beat, control.is_well)
                 try:
                     running = read_running(state) if end.resume else None
@@ -140,6 +166,8 @@ async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -
                 except ConfigurationError as error:
                     problems = error.problems
                     nursery.cancel_scope.cancel()
+                nursery.start_soon(control.keep_time)
+                nursery.start_soon(control.keep_rows)
                 await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 nursery.start_soon(control.exports.run)
@@ -182,13 +210,28 @@ class Control:
         self._running: Running | None = None
         self._changing = trio.Lock()
         """Held by who is preparing something else to be in force."""
-        self._pools: dict[tuple[str, str], tuple[Pool, ...]] = {}
-        """By target; of the configuration in force."""
+        self._origins: dict[OriginName, tuple[Pool, Origin]] = {}
+        """Of the configuration in force."""
+        self._overrides: tuple[Override, ...] = ()
+        self._sleep = trio.CancelScope()
+        self._turned = False
+        """Whether a state has changed since the rows were kept."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
         self._counters: dict[int, Counted] = {}
+        self._tallies: dict[str, _Tally] = {}
+        """By pool."""
         health.on_change = self._tell_health
-        health.on_flip = self._tell_flip
+        health.on_turn = self._tell_turn
         health.on_warning = self._tell_warning
+        health.on_hold = self._tell_hold
+
+    def remember(self) -> None:
+        """Take what was ordered, and what was known of health, before a restart."""
+        state = Path(self._server.state)
+        self._overrides = drop_expired(read_overrides(state), time.time())
+        self._health.order(self._overrides)
+        if (kept := read_rows(state)) is not None:
+            self._health.recall(kept)
 
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
@@ -249,17 +292,27 @@ class Control:
         # At a start, notifiers remember what was in force when they were stopped.
         before = self._running or read_running(Path(self._server.state))
         self._running = running
-        self._pools = pools_by_target(running.settings)
+        enabled = [pool for pool in running.settings.pools if pool.enabled]
+        self._origins = {
+            (pool.name, origin.name): (pool, origin) for pool in enabled for origin in pool.origins if origin.enabled
+        }
         self._health.commit(running.settings)
         keys = {target.key for target in targets_of(running.settings)}
         self._history.keep(keys)
         self._scheduler.tools.mailbox.keep(keys)
+        self._sleep.cancel()
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         self.exports.replace(running.settings.exports, running.settings.pools)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
-        for pool in running.settings.pools:
+        for pool in enabled:
+            self._tallies[pool.name] = _Tally(pool)
+        for name, state in self._health.states.items():
+            self._tallies[name[0]].count(None, state)
+            for event in describe_origin(*self._origins[name], None, state):
+                self._notifications.tell(event)
+        for pool in enabled:
             self._tell_pool(pool)
         for connection in self._workers:
             connection.send(self._configured())
@@ -279,6 +332,7 @@ class Control:
             raise ConfigurationError(problems)
 
     async def _wait_first_results(self, targets: list[Target]) -> None:
+        targets = [target for target in targets if not self._health.knows(target)]
         if not targets:
             return
         monitors = {target.monitor for target in targets}
@@ -373,24 +427,73 @@ class Control:
             logger.critical("no probe has begun or ended for %.0f s in which one should have: this is stuck", stalled)
         return not self._stalled
 
-    def _tell_health(self, change: OriginHealth) -> None:
+    def _tell_health(self, changes: tuple[OriginHealth, ...]) -> None:
         self.exports.mark_changed()
         for connection in self._workers:
-            connection.send(HealthChanged((change,)))
+            connection.send(HealthChanged(changes))
 
-    def _tell_flip(self, target: Target) -> None:
-        for pool in self._pools[target.key]:
-            self._tell_pool(pool, target.endpoint)
+    def _tell_turn(self, name: OriginName, before: OriginState | None, state: OriginState | None) -> None:
+        self._turned = True
+        pool, origin = self._origins[name]
+        if state is not None:
+            for event in describe_origin(pool, origin, before, state):
+                self._notifications.tell(event)
+        if self._tallies[pool.name].count(before, state) or before is None or before.cause == "stale":
+            self._tell_pool(pool)
 
-    def _tell_pool(self, pool: Pool, endpoint: str | None = None) -> None:
-        for event in describe_pool(pool, self._health.table, self._health.verdicts, endpoint):
+    def _tell_pool(self, pool: Pool) -> None:
+        for event in describe_pool(pool, self._health.states):
             self._notifications.tell(event)
 
     def _tell_warning(self, target: Target, warning: str) -> None:
-        key = target.key
-        for pool in self._pools[key]:
-            for event in describe_warning(pool, self._health.table[key], target.endpoint, warning, time.time()):
-                self._notifications.tell(event)
+        for name in self._health.origins_of(target):
+            pool, origin = self._origins[name]
+            up = self._health.states[name].up
+            self._notifications.tell(describe_warning(pool, origin, up, warning, time.time()))
+
+    def _tell_hold(self) -> None:
+        why = self._health.held
+        if why:
+            logger.error("states are held, as the network of this machine seems broken: %s", why)
+        else:
+            logger.warning("states are no longer held")
+        self._notifications.tell(describe_hold(why, time.time()))
+
+    async def keep_time(self) -> None:
+        """See to it that orders begin, go on and end in time."""
+        while True:
+            now = time.time()
+            overrides = drop_expired(self._overrides, now)
+            if overrides != self._overrides:
+                for override in self._overrides:
+                    if override not in overrides:
+                        logger.info("expired: %s", describe_override(override))
+                self._overrides = overrides
+                self._write_overrides(overrides)
+                self._health.order(overrides)
+            left = self._health.look() - time.time()
+            until = min((each.until for each in overrides if each.until is not None), default=math.inf) - time.time()
+            with trio.move_on_after(max(0.0, min(left, until, LONGEST_SLEEP))) as self._sleep:
+                await trio.sleep_forever()
+
+    async def keep_rows(self) -> None:
+        """Keep the rows for a restart: soon after a state has changed, now and then besides, and at the end."""
+        kept = trio.current_time()
+        try:
+            while True:
+                await trio.sleep(KEEP_INTERVAL)
+                if self._turned or trio.current_time() - kept >= KEEP_AT_LEAST:
+                    kept = trio.current_time()
+                    self._write_rows()
+        finally:
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        """Some 50 ms for 20,000 rows, nearly all of it with the interpreter locked: a thread would not help."""
+        if self._running is None:
+            return  # the first configuration could not be taken, and all ends
+        self._turned = False
+        write_rows(Path(self._server.state), self._health.keep(self._running.settings.monitors))
 
     async def handle(self, request: dict[str, object]) -> dict[str, object]:
         """Answer a request of the control socket."""
@@ -401,8 +504,59 @@ class Control:
                 return reply
             case "external":
                 return self._take_report(request)
+            case "force":
+                return self._force(request)
             case command:
-                return {"error": f"unknown command {command!r}; known: external, status"}
+                return {"error": f"unknown command {command!r}; known: external, force, status"}
+
+    def _force(self, request: dict[str, object]) -> dict[str, object]:
+        """Take an override, or clear some; they are on the disk before the reply."""
+        now = time.time()
+        try:
+            wish = msgspec.convert(request, ForceRequest)
+            if wish.state == "clear":
+                overrides, cleared = clear_overrides(self._overrides, wish.origin)
+                lines = [f"cleared by {wish.by}: {describe_override(each)}" for each in cleared]
+            else:
+                override = Override(
+                    origin=wish.origin,
+                    state=wish.state,
+                    reason=wish.reason,
+                    by=wish.by,
+                    since=now,
+                    until=None if wish.lasts is None else now + wish.lasts,
+                    over=wish.over,
+                )
+                overrides = add_override(self._overrides, override, self._health.origins)
+                lines = [describe_override(override)]
+            write_overrides(Path(self._server.state), overrides)
+        except msgspec.ValidationError as error:
+            return {"error": f"a request that makes no sense: {error}"}
+        except OverrideError as error:
+            return {"error": str(error)}
+        except OSError as error:
+            return {"error": f"nothing was changed, as it could not be kept: {error}"}
+        for line in lines:
+            logger.info("%s", line)
+        self._overrides = overrides
+        self._health.order(overrides)
+        self._sleep.cancel()
+        reply: dict[str, object] = msgspec.to_builtins({"overrides": self._override_statuses(), "done": lines})
+        return reply
+
+    def _write_overrides(self, overrides: tuple[Override, ...]) -> None:
+        try:
+            write_overrides(Path(self._server.state), overrides)
+        except OSError:
+            logger.exception("that overrides have expired could not be kept: they will expire again")
+
+    def _override_statuses(self) -> tuple[OverrideStatus, ...]:
+        now = time.time()
+        return tuple(
+            _order_status(order, override.origin, len(meant))
+            for override, meant in self._health.overridden.items()
+            if (order := order_override(override, now)) is not None
+        )
 
     def _take_report(self, request: dict[str, object]) -> dict[str, object]:
         """A result of another checker, over the control socket."""
@@ -451,10 +605,9 @@ class Control:
         may wait for its turn."""
         assert self._running is not None, "a configuration is in force"
         settings = self._running.settings
-        monitors = {monitor.name: monitor for monitor in settings.monitors}
         pools = []
         for pool in settings.pools:
-            pools.append(self._pool_status(pool, monitors.get(pool.monitor or "")))
+            pools.append(self._pool_status(pool))
             await trio.lowlevel.checkpoint()
         return Status(
             configuration=str(self._path),
@@ -468,32 +621,131 @@ class Control:
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)
             ),
             probes=self._scheduler.statistics(),
+            held=self._health.held,
+            overrides=self._override_statuses(),
             notifiers=self._notifications.statistics(),
             exports=self.exports.status(),
         )
 
-    def _pool_status(self, pool: Pool, monitor: Monitor | None) -> PoolStatus:
-        state = judge_pool(pool, self._health.verdicts)
-        rows = {} if monitor is None else self._health.table
-        origins = []
-        for origin in pool.origins:
-            status = OriginStatus(origin.name, origin.endpoint, origin.enabled, origin.weight)
-            row = rows.get((pool.monitor or "", origin.endpoint))
-            if row is not None and monitor is not None:
-                status = msgspec.structs.replace(
-                    status,
-                    up=row.healthy,
-                    since=row.since,
-                    rtt=row.rtt,
-                    reason=row.reason,
-                    evidence=row.evidence,
-                    flip_after=judge_row(row, monitor).flip_after,
-                )
-            origins.append(status)
-        healthy = len(state.healthy)
+    def _pool_status(self, pool: Pool) -> PoolStatus:
+        judged = judge_pool(pool, self._health.verdicts)
+        origins = tuple(self._origin_status(pool, origin) for origin in pool.origins)
+        healthy = [each.share for each in origins if each.enabled and each.up is not False] if pool.enabled else []
+        causes = {each.cause for each in origins if each.enabled}
         return PoolStatus(
-            pool.name, pool.enabled, state.up, pool.monitor, pool.minimum_origins, healthy, tuple(origins)
+            pool.name,
+            pool.enabled,
+            judged.up,
+            pool.monitor,
+            pool.minimum_origins,
+            len(judged.healthy),
+            origins,
+            sum(healthy) / len(healthy) if healthy else 1.0,
+            causes.pop() if len(causes) == 1 else "",
         )
+
+    def _origin_status(self, pool: Pool, origin: Origin) -> OriginStatus:
+        name = pool.name, origin.name
+        status = OriginStatus(origin.name, origin.endpoint, origin.enabled, origin.weight)
+        state = self._health.states.get(name)
+        watches = self._health.watches(name)
+        rows = [row for watch in watches if (row := self._health.table.get(watch.key)) is not None]
+        if state is not None:
+            status = msgspec.structs.replace(
+                status,
+                up=state.up if state.checks is not None or (state.order and state.order.up is not None) else None,
+                since=state.since,
+                rtt=state.rtt,
+                reason=state.reason,
+                evidence=state.evidence,
+                flip_after=None if state.flip_after == math.inf else state.flip_after,
+                checked=max((row.checked for row in rows), default=None),
+                flips=sum(row.flips for row in rows),
+                warning="; ".join(row.warning for row in rows if row.warning),
+                certificate_expires=min(
+                    (row.certificate_expires for row in rows if row.certificate_expires is not None), default=None
+                ),
+                cause=state.cause,
+                share=state.share,
+                addresses=state.addresses,
+                override=None if state.order is None else _order_status(state.order),
+            )
+        if len(watches) > 1:
+            members = tuple(_monitor_status(watch, self._health.table.get(watch.key)) for watch in watches)
+            status = msgspec.structs.replace(status, monitors=members)
+        return status
+
+
+class _Tally:
+    """How many origins of a pool count as up, and how many would by their checks alone."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._needed = pool.minimum_origins
+        # What is not known counts as up.
+        self._up = self._by_checks = sum(origin.enabled for origin in pool.origins)
+
+    def count(self, before: OriginState | None, after: OriginState | None) -> bool:
+        """Note how an origin counts, and did before; whether that makes something else of the pool."""
+        old = self._outcome()
+        self._up += (after is None or after.up) - (before is None or before.up)
+        self._by_checks += _passes(after) - _passes(before)
+        return self._outcome() != old
+
+    def _outcome(self) -> tuple[bool, bool]:
+        return self._up >= self._needed, self._by_checks >= self._needed
+
+
+def _passes(state: OriginState | None) -> bool:
+    return state is None or state.checks is not False
+
+
+def _order_status(order: Order, origin: str = "", count: int = 0) -> OverrideStatus:
+    return OverrideStatus(order.state, order.reason, order.by, order.since, order.until, origin, count)
+
+
+def _monitor_status(watch: Watch, row: Row | None) -> MonitorStatus:
+    if row is None:
+        return MonitorStatus(watch.monitor.name, watch.role)
+    return MonitorStatus(watch.monitor.name, watch.role, row.healthy, row.reason, row.evidence, row.rtt, row.checked)
+
+
+OVERRIDES_FILE = "overrides.json"
+HEALTH_FILE = "health.msgpack"
+
+
+def write_overrides(state: Path, overrides: tuple[Override, ...]) -> None:
+    """Keep what people have ordered; raises OSError."""
+    replace_file(state / OVERRIDES_FILE, msgspec.json.format(msgspec.json.encode(overrides)), durable=True)
+
+
+def read_overrides(state: Path) -> tuple[Override, ...]:
+    """What people have ordered; nothing, with the reason in the log, if that cannot be read."""
+    try:
+        return msgspec.json.decode((state / OVERRIDES_FILE).read_bytes(), type=tuple[Override, ...])
+    except FileNotFoundError:
+        return ()
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        logger.exception("the overrides cannot be read; none is in force")
+        return ()
+
+
+def write_rows(state: Path, kept: KeptHealth) -> None:
+    """Keep the rows; a disk that is full costs a restart its memory, and nobody a state."""
+    try:
+        replace_file(state / HEALTH_FILE, msgspec.msgpack.encode(kept))
+    except OSError as error:
+        logger.error("the states could not be kept for a restart: %s", error)  # noqa: TRY400 - again each few seconds
+
+
+def read_rows(state: Path) -> KeptHealth | None:
+    """The rows of before a restart; None if there are none, or, with the reason in the log, if they cannot be read."""
+    try:
+        return msgspec.msgpack.decode((state / HEALTH_FILE).read_bytes(), type=KeptHealth)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        logger.exception("the states of before the restart cannot be read; they do not count")
+        return None
 
 
 def _look_at(path: str) -> Edition | None:
@@ -510,12 +762,8 @@ RUNNING_FILE = "running.msgpack"
 
 def write_running(running: Running) -> None:
     """Keep what is in force; a disk that is full costs a restarted control its memory, and nobody an answer."""
-    path = Path(running.settings.server.state) / RUNNING_FILE
-    temporary = path.with_suffix(".new")
     try:
-        temporary.touch(mode=0o600)
-        temporary.write_bytes(msgspec.msgpack.encode(running))
-        temporary.replace(path)
+        replace_file(Path(running.settings.server.state) / RUNNING_FILE, msgspec.msgpack.encode(running))
     except OSError:
         logger.exception("the configuration in force could not be kept for a restart of control")
 

@@ -1,12 +1,16 @@
 """What processes say to each other: control and the workers over the feed (serve/feed.py), and what control tells of
 itself over the control socket."""
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
 
 from monitors.notify.courier import Statistics as NotifierStatistics
 from monitors.scheduler import Statistics
 from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
+from steering.overrides import LONGEST
 from steering.settings import Settings
 
 
@@ -65,30 +69,57 @@ ToWorker = Configured | HealthChanged
 ToControl = Hello | Counted
 
 
-class MonitorStatus(msgspec.Struct, frozen=True):
-    """What one monitor of a group sees of an origin."""
+class ForceRequest(msgspec.Struct, frozen=True):
+    """The request `force`: an override, or the end of some. The reply has all `overrides`, and in words what was
+    `done`."""
 
-    name: str
-    up: bool | None = None
-    role: str = ""
-    reason: str = ""
-    evidence: str = ""
-    rtt: float | None = None
-    checked: float | None = None
+    origin: str
+    """A name or a pattern, of "origin" or of "pool/origin"."""
+    state: Literal["up", "down", "drain", "clear"]
+    lasts: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
+    """Seconds; None: until it is cleared."""
+    over: Annotated[float, Meta(ge=0, le=LONGEST)] = 0.0
+    """Seconds that a drain takes."""
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    by: str = ""
+    """Who asks; who serves the request fills it in."""
 
 
 class OverrideStatus(msgspec.Struct, frozen=True):
-    """An operator's word on an origin. `since` and `until` in Unix seconds."""
+    """What is ordered: by somebody, or by a window of maintenance."""
 
     state: str
+    """up, down, draining; planned before a window begins."""
     reason: str
     by: str
+    """The user, or "maintenance" and the name of the window."""
     since: float
+    """Unix seconds."""
     until: float | None
+    """Unix seconds; None: until it is cleared."""
+    origin: str = ""
+    """The name or pattern that was given."""
+    matches: int = 0
+    """How many origins of the configuration in force that means; with none it is dormant."""
+
+
+class MonitorStatus(msgspec.Struct, frozen=True):
+    """A member of the group of monitors of an origin; `up` is None before its first result."""
+
+    name: str
+    role: str
+    """must be healthy, votes, or only watches."""
+    up: bool | None = None
+    reason: str = ""
+    evidence: str = ""
+    rtt: float | None = None
+    """Seconds."""
+    checked: float | None = None
+    """Unix seconds."""
 
 
 class OriginStatus(msgspec.Struct, frozen=True):
-    """An origin as control sees it; `up` is None without a monitor, or before the first result."""
+    """An origin as control sees it; `up` is None without a monitor or before the first result, unless it is ordered."""
 
     name: str
     address: str
@@ -102,21 +133,23 @@ class OriginStatus(msgspec.Struct, frozen=True):
     reason: str = ""
     evidence: str = ""
     flip_after: float | None = None
-    """Seconds that must pass before the next result that could change `up`."""
+    """Seconds that must pass before the next result that could change `up`; None: nothing is about to change it."""
     checked: float | None = None
-    """Unix seconds of the last result."""
+    """When the last result came in, in Unix seconds."""
     flips: int = 0
-    """Since control started."""
+    """Since waypost started; of a group, of all its monitors."""
     warning: str = ""
     certificate_expires: float | None = None
-    """Unix seconds."""
+    """Unix seconds; of a group, the first that ends."""
     cause: str = ""
-    """Why `up` is not what the results say: forced, maintenance, damped, held or stale."""
+    """Why it counts otherwise than by its checks alone: forced, maintenance, damped, held or stale."""
     share: float = 1.0
-    """Of its weight, how much it takes."""
+    """How much of its traffic it takes, from 0 to 1; less while it is drained."""
     override: OverrideStatus | None = None
     monitors: tuple[MonitorStatus, ...] = ()
-    """The members, if the pool's monitor is a group."""
+    """The members, where its monitor is a group."""
+    addresses: tuple[str, ...] = ()
+    """Where its address is a host name: those that traffic may be sent to."""
 
 
 class PoolStatus(msgspec.Struct, frozen=True):
@@ -130,7 +163,9 @@ class PoolStatus(msgspec.Struct, frozen=True):
     healthy: int
     origins: tuple[OriginStatus, ...]
     share: float = 1.0
+    """How much of the traffic of its healthy origins they take together, from 0 to 1; less while they are drained."""
     cause: str = ""
+    """The cause that all of its enabled origins have in common."""
 
 
 class ZoneStatus(msgspec.Struct, frozen=True):
@@ -174,7 +209,9 @@ class Status(msgspec.Struct, frozen=True):
     workers: tuple[WorkerStatus, ...]
     probes: Statistics
     held: str = ""
-    """Why all states are held; "" when they are not."""
+    """Why results do not take origins down at present; "" if they do."""
+    overrides: tuple[OverrideStatus, ...] = ()
+    """All that are in force, also those that mean no origin."""
     notifiers: dict[str, NotifierStatistics] = {}
     """By name."""
     exports: tuple[ExportStatus, ...] = ()

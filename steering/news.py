@@ -5,61 +5,92 @@ Rules for this file: pure. What is told is how things are now. It may have been 
 
 from collections.abc import Iterator, Mapping
 
-from monitors.health import Key, Row
-from monitors.notify.event import Event
-from steering.balance.pools import Health, judge_pool
-from steering.settings import Pool, Settings
+from monitors.notify.event import Event, Kind
+from monitors.notify.wording import time_in_words
+from steering.judgement import OriginState
+from steering.settings import Origin, Pool, Settings
+
+States = Mapping[tuple[str, str], OriginState]
+"""(pool, origin) -> how it counts, where anything is known."""
 
 
-def describe_pool(pool: Pool, table: Mapping[Key, Row], health: Health, endpoint: str | None = None) -> Iterator[Event]:
-    """Up or down of the origins of a pool, or of those at an endpoint, then of the pool; nothing that is a guess."""
-    state = judge_pool(pool, health)
-    since = []
-    for origin in state.enabled:
-        row = table.get((pool.monitor or "", origin.endpoint))
-        if row is None:
-            continue
-        if row.healthy == state.up:
-            since.append(row.since)
-        if endpoint is None or endpoint == origin.endpoint:
-            # A last result that disagrees with the state is no reason for it.
-            reason, evidence = (str(row.reason), row.evidence) if not row.streak else ("", "")
-            yield Event(
-                kind="up" if row.healthy else "down",
-                since=row.since,
-                pool=pool.name,
-                origin=origin.name,
-                address=origin.endpoint,
-                monitor=pool.monitor or "",
-                up=row.healthy,
-                reason=reason,
-                evidence=evidence,
-            )
-    if since:
+def describe_origin(pool: Pool, origin: Origin, before: OriginState | None, state: OriginState) -> Iterator[Event]:
+    """How an origin counts, and what has ended that was so `before` (None: perhaps anything). Nothing that is a guess,
+    and no alarm for what people have ordered."""
+    order = state.order
+
+    def event(kind: Kind, since: float, reason: str = "", evidence: str = "") -> Event:
+        return Event(
+            kind=kind,
+            since=since,
+            pool=pool.name,
+            origin=origin.name,
+            address=origin.endpoint,
+            monitor=pool.monitor or "",
+            up=state.up,
+            reason=reason,
+            evidence=evidence,
+        )
+
+    if order is not None and order.cause:
+        until = "it is cleared" if order.until is None else time_in_words(order.until)
+        draining = "draining, " if order.up is None else ""
+        yield event("forced", order.since, order.reason, f"{draining}by {order.by}, until {until}")
+        return
+    if before is None or before.cause in ("forced", "maintenance"):
+        yield event("freed", state.since)
+    # A last result that disagrees with the state is no reason for it.
+    seen = (state.reason, state.evidence) if (state.reason == "ok") == state.up else ("", "")
+    if state.cause == "damped":
+        yield event("flapping", state.since, "", state.evidence)
+        return
+    if before is None or before.cause == "damped":
+        yield event("steady", state.since)
+    if state.cause != "stale":
+        yield event("up" if state.up else "down", state.since, *seen)
+
+
+def describe_pool(pool: Pool, states: States) -> Iterator[Event]:
+    """Whether a pool is up, by the results of its checks or by what was ordered for its origins; no guesses."""
+    enabled = [origin for origin in pool.origins if origin.enabled] if pool.enabled else []
+    known = [state for origin in enabled if (state := states.get((pool.name, origin.name)))]
+    # What is not known counts as up.
+    healthy = len(enabled) - sum(not state.up for state in known)
+    by_checks = len(enabled) - sum(state.checks is False for state in known)
+    up = healthy >= pool.minimum_origins
+    since = [state.since for state in known if state.up == up and state.cause != "stale"]
+    if not since:
+        return
+    ordered = up != (by_checks >= pool.minimum_origins)
+    kinds: tuple[Kind, ...] = ("forced",) if ordered else ("freed", "up" if up else "down")
+    for kind in kinds:
         yield Event(
-            kind="up" if state.up else "down",
+            kind=kind,
             since=max(since),
             pool=pool.name,
             monitor=pool.monitor or "",
-            up=state.up,
-            reason=f"{len(state.healthy)} of {len(state.enabled)} origins healthy, {pool.minimum_origins} needed",
+            up=up,
+            reason=f"{healthy} of {len(enabled)} origins healthy, {pool.minimum_origins} needed",
         )
 
 
-def describe_warning(pool: Pool, row: Row, endpoint: str, warning: str, now: float) -> Iterator[Event]:
-    """What the origins of a pool at an endpoint warn of since `now` (Unix seconds); "": of nothing any more."""
-    for origin in pool.origins:
-        if origin.enabled and origin.endpoint == endpoint:
-            yield Event(
-                kind="warning" if warning else "cleared",
-                since=now,
-                pool=pool.name,
-                origin=origin.name,
-                address=endpoint,
-                monitor=pool.monitor or "",
-                up=row.healthy,
-                evidence=warning,
-            )
+def describe_warning(pool: Pool, origin: Origin, up: bool, warning: str, now: float) -> Event:
+    """What an origin warns of since `now` (Unix seconds); "": of nothing any more."""
+    return Event(
+        kind="warning" if warning else "cleared",
+        since=now,
+        pool=pool.name,
+        origin=origin.name,
+        address=origin.endpoint,
+        monitor=pool.monitor or "",
+        up=up,
+        evidence=warning,
+    )
+
+
+def describe_hold(why: str, now: float) -> Event:
+    """That states are held since `now` (Unix seconds), and why; "": no longer."""
+    return Event(kind="held" if why else "resumed", since=now, reason=why)
 
 
 def describe_removed(before: Settings, after: Settings, now: float) -> Iterator[Event]:
@@ -69,20 +100,9 @@ def describe_removed(before: Settings, after: Settings, now: float) -> Iterator[
         yield Event(kind="removed", since=now, pool=pool, origin=origin)
 
 
-def pools_by_target(settings: Settings) -> dict[Key, tuple[Pool, ...]]:
-    """The pools that each target stands for an origin of."""
-    pools: dict[Key, dict[str, Pool]] = {}
-    for pool in settings.pools:
-        if pool.enabled and pool.monitor is not None:
-            for origin in pool.origins:
-                if origin.enabled:
-                    pools.setdefault((pool.monitor, origin.endpoint), {})[pool.name] = pool
-    return {key: tuple(named.values()) for key, named in pools.items()}
-
-
 def _watched(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Pool and origin of all that has a monitor; without an origin for the pool itself."""
+    """Pool and origin of all that something can be told of; without an origin for the pool itself."""
     for pool in settings.pools:
-        if pool.enabled and pool.monitor is not None:
+        if pool.enabled:
             yield pool.name, ""
             yield from ((pool.name, origin.name) for origin in pool.origins if origin.enabled)

@@ -40,7 +40,8 @@ BAD: Final = object()
 """Stands for a value that could not be read; its problem has been noted."""
 
 DURATIONS = frozenset(
-    {"burst_window", "give_up_after", "group_for", "interval", "max_age", "repeat_every", "timeout", "ttl"}
+    {"burst_window", "damping_window", "drain", "duration", "give_up_after", "group_for", "interval", "max_age"}
+    | {"repeat_every", "timeout", "ttl"}
 )
 """Keys whose numbers are seconds and may be written with a unit: "500ms", "60s", "2m", "1h"."""
 

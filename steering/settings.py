@@ -31,6 +31,8 @@ from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
 from steering.beside import AnyExport
 from steering.beside.export import Export
+from steering.guard import Guard
+from steering.maintenance import Maintenance
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
 from steering.ratelimit import RateLimit
 from steering.reading import Document, read_document
@@ -130,6 +132,23 @@ class OriginHeader(msgspec.Struct, frozen=True):
     """Instead of that of the monitor."""
 
 
+class Member(msgspec.Struct, frozen=True):
+    """[[monitor_group.members]]: a monitor in a group; it votes, unless it only watches."""
+
+    monitor: str
+    must_be_healthy: bool = False
+    """Whether it makes the origin down alone."""
+    monitoring_only: bool = False
+    """Whether it has no say."""
+
+
+class MonitorGroup(msgspec.Struct, frozen=True):
+    """[[monitor_group]]: monitors that decide together."""
+
+    name: Identifier
+    members: Annotated[tuple[Member, ...], Meta(min_length=1)]
+
+
 class Origin(msgspec.Struct, frozen=True):
     """[[pool.origin]]: one thing that can take traffic."""
 
@@ -177,7 +196,7 @@ class Pool(msgspec.Struct, frozen=True):
     origins: Annotated[tuple[Origin, ...], Meta(min_length=1)] = field(name="origin")
     enabled: bool = True
     monitor: str | None = None
-    """The name of a monitor; without one, health is ignored."""
+    """The name of a monitor or of a group of them; without one, health is ignored."""
     minimum_origins: Annotated[int, Meta(ge=1)] = 1
     """With fewer healthy origins the pool is down."""
 
@@ -239,7 +258,10 @@ class Settings(msgspec.Struct, frozen=True):
     geo: tuple[GeoSource, ...] = ()
     """The first source that knows a place wins; without any, the country data that waypost ships with."""
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
+    monitor_groups: tuple[MonitorGroup, ...] = field(name="monitor_group", default=())
+    guard: Guard = Guard()
     pools: tuple[Pool, ...] = field(name="pool", default=())
+    maintenance: tuple[Maintenance, ...] = ()
     notifiers: tuple[AnyNotifier, ...] = field(name="notifier", default=())
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
@@ -285,6 +307,15 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "listen"), http.listen) for key, http in document.all(Http)]
     identities += [((*key, "path"), (GeoSource, source.path)) for key, source in document.all(GeoSource)]
     identities += [((*key, "name"), (Monitor, monitor.name)) for key, monitor in document.all(Monitor)]
+    identities += [((*key, "name"), (Monitor, group.name)) for key, group in document.all(MonitorGroup)]
+    identities += [
+        ((*key, "members", place), (key, member.monitor))
+        for key, group in document.all(MonitorGroup)
+        for place, member in enumerate(group.members)
+    ]
+    for key, guard in document.all(Guard):
+        identities += [((*key, "references", place), (Guard, each)) for place, each in enumerate(guard.references)]
+    identities += [((*key, "name"), (Maintenance, window.name)) for key, window in document.all(Maintenance)]
     identities += [((*key, "name"), (Pool, pool.name)) for key, pool in document.all(Pool)]
     identities += [((*key, "name"), (key[:-1], origin.name)) for key, origin in document.all(Origin)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
@@ -298,18 +329,52 @@ def check_duplicates(document: Document) -> Problems:
 
 
 def check_monitors(document: Document) -> Problems:
-    """A timeout fits into its interval, the fields of a kind go together, and some pool uses the monitor."""
+    """A timeout fits into its interval, the fields of a kind go together, and something uses the monitor."""
     used = {pool.monitor for _, pool in document.all(Pool)} - {None}
-    all_known = _all_read(document, "pool", Pool) and used <= _names(document, "monitor")
+    known = _names(document, "monitor") | _names(document, "monitor_group")
+    all_known = _all_read(document, "pool", Pool) and used <= known
+    all_known &= _all_read(document, "monitor_group", MonitorGroup)
+    used |= {member.monitor for _, group in document.all(MonitorGroup) for member in group.members}
+    used |= {guard.reference_monitor for _, guard in document.all(Guard)}
     for key, monitor in document.all(Monitor):
         if monitor.timeout > monitor.interval:
             yield (
                 (*key, "timeout"),
                 f"{monitor.timeout:g} s do not fit into an interval of {monitor.interval:g} s",
             )
+        if monitor.damping_flips * monitor.interval >= monitor.damping_window:
+            yield (*key, "damping_window"), f"{monitor.damping_flips} flips and one more do not fit into it"
         yield from (((*key, field), message) for field, message in monitor.problems())
         if all_known and monitor.name not in used:
             yield (*key, "name"), "no pool uses this monitor"
+
+
+def check_monitor_groups(document: Document) -> Problems:
+    """The members of a group exist, and have a say together; some pool uses the group."""
+    monitors = _names(document, "monitor")
+    used = {pool.monitor for _, pool in document.all(Pool)} - {None}
+    all_known = _all_read(document, "pool", Pool) and used <= monitors | _names(document, "monitor_group")
+    for key, group in document.all(MonitorGroup):
+        for place, member in enumerate(group.members):
+            here = (*key, "members", place)
+            if member.monitor not in monitors:
+                yield (*here, "monitor"), "no monitor has this name" + did_you_mean(member.monitor, monitors)
+            if member.must_be_healthy and member.monitoring_only:
+                yield (*here, "monitoring_only"), "not together with must_be_healthy"
+        if all(member.monitoring_only for member in group.members):
+            yield (*key, "members"), "all of them only watch: none could say whether an origin is up"
+        if all_known and group.name not in used:
+            yield (*key, "name"), "no pool uses this group"
+
+
+def check_guard(document: Document) -> Problems:
+    """References have a monitor that exists."""
+    monitors = _names(document, "monitor")
+    for key, guard in document.all(Guard):
+        yield from (((*key, name), message) for name, message in guard.problems())
+        name = guard.reference_monitor
+        if name is not None and name not in monitors:
+            yield (*key, "reference_monitor"), "no monitor has this name" + did_you_mean(name, monitors)
 
 
 def check_pools(document: Document) -> Problems:
@@ -317,7 +382,7 @@ def check_pools(document: Document) -> Problems:
 
     Without any load balancer, pools are there to be probed, which is a use.
     """
-    monitors = _names(document, "monitor")
+    monitors = _names(document, "monitor") | _names(document, "monitor_group")
     used = {name for key, balancer in document.all(LoadBalancer) for _, name in _pools_of(key, balancer)}
     all_known = _all_read(document, "load_balancer", LoadBalancer) and used <= _names(document, "pool")
     for key, pool in document.all(Pool):
@@ -358,21 +423,31 @@ def check_origins(document: Document) -> Problems:
 
 def check_notifiers(document: Document) -> Problems:
     """The keys of a kind go together, and every pattern chooses something; "*" chooses whatever there is."""
-    pools = _names(document, "pool")
-    all_known = _all_read(document, "pool", Pool)
     for key, notifier in document.all(Notifier):
         yield from (((*key, name), message) for name, message in notifier.problems())
-        for place, glob in enumerate(notifier.pools):
-            if glob != "*" and all_known and not any(fnmatchcase(name, glob) for name in pools):
-                yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
-        chosen = [
-            pool for _, pool in document.all(Pool) if any(fnmatchcase(pool.name, glob) for glob in notifier.pools)
-        ]
-        origins = {origin.name: None for pool in chosen for origin in pool.origins}.keys()
-        for place, glob in enumerate(notifier.origins):
-            # Without a pool that is chosen there is another problem already.
-            if glob != "*" and all_known and chosen and not any(fnmatchcase(name, glob) for name in origins):
-                yield (*key, "origins", place), "matches no origin of these pools" + did_you_mean(glob, origins)
+        yield from _check_globs(document, key, notifier.pools, notifier.origins)
+
+
+def check_maintenance(document: Document) -> Problems:
+    """The keys of a window go together, and every pattern chooses something; "*" chooses whatever there is."""
+    for key, window in document.all(Maintenance):
+        yield from (((*key, name), message) for name, message in window.problems())
+        yield from _check_globs(document, key, window.pools, window.origins)
+
+
+def _check_globs(document: Document, key: Key, pool_globs: tuple[str, ...], origin_globs: tuple[str, ...]) -> Problems:
+    """Patterns for pools, and for origins of these pools, that match none."""
+    pools = _names(document, "pool")
+    all_known = _all_read(document, "pool", Pool)
+    for place, glob in enumerate(pool_globs):
+        if glob != "*" and all_known and not any(fnmatchcase(name, glob) for name in pools):
+            yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
+    chosen = [pool for _, pool in document.all(Pool) if any(fnmatchcase(pool.name, glob) for glob in pool_globs)]
+    origins = {origin.name: None for pool in chosen for origin in pool.origins}.keys()
+    for place, glob in enumerate(origin_globs):
+        # Without a pool that is chosen there is another problem already.
+        if glob != "*" and all_known and chosen and not any(fnmatchcase(name, glob) for name in origins):
+            yield (*key, "origins", place), "matches no origin of these pools" + did_you_mean(glob, origins)
 
 
 def check_exports(document: Document) -> Problems:
@@ -476,10 +551,13 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_http,
     check_duplicates,
     check_monitors,
+    check_monitor_groups,
+    check_guard,
     check_pools,
     check_origins,
     check_notifiers,
     check_exports,
+    check_maintenance,
     check_zones,
     check_pool_names,
     check_policies,

@@ -4,6 +4,7 @@ Each `parse_` function turns text into a value that can no longer be wrong, or r
 is allowed. The types at the end carry their function in a Meta, where `steering.reading` finds it.
 """
 
+import datetime
 import functools
 import ipaddress
 import re
@@ -141,6 +142,14 @@ def read_records(value: object, key: Key, document: Document) -> object:
     return records if len(document.problems) == noted else BAD
 
 
+def read_moment(value: object, key: Key, document: Document) -> object:
+    """Unix seconds from a date and time of TOML that has an offset."""
+    if not isinstance(value, datetime.datetime) or value.tzinfo is None:
+        document.note(key, f"expected {_MOMENT}")
+        return BAD
+    return value.timestamp()
+
+
 def _owner(text: str) -> dns.name.Name:
     if not text.isascii() or not text.isprintable() or " " in text or text in ("", "@"):
         raise ValueError("expected a DNS name in ASCII (an international one in its xn-- form)")
@@ -159,6 +168,7 @@ def _text(parse: Callable[[str], object], description: str) -> Meta:
     return Meta(extra={"parse": parse}, description=description)
 
 
+_MOMENT = "a date and time with its offset, like 2026-12-01T22:00:00Z"
 _LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
 _RESOLVER = 'the IP address of a name server, with the port if that is not 53, like "192.0.2.53" or "[::1]:5353"'
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
@@ -179,6 +189,7 @@ Network = Annotated[str, _text(parse_network, _NETWORK)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]
+Moment = Annotated[float, Meta(extra={"read": read_moment}, description=_MOMENT)]
 FilePath = Annotated[str, Meta(extra={"path": True}, description="the path of a file or directory")]
 Records = Annotated[
     dict[int, tuple[bytes, ...]], Meta(extra={"read": read_records}, description="a table of record texts")

@@ -102,12 +102,11 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         health = {**self.health, **changes}
         states = dict(self.states)
         touched: set[tuple[bytes, int]] = set()
-        for name, pool in self.pools.items():
-            if pool.monitor is not None and any((name, origin.name) in changes for origin in pool.origins):
-                state = judge_pool(pool, health)
-                if state != states[name]:
-                    states[name] = state
-                    touched |= self.users.get(name, frozenset())
+        for name in {pool for pool, _ in changes} & self.pools.keys():
+            state = judge_pool(self.pools[name], health)
+            if state != states[name]:
+                states[name] = state
+                touched |= self.users.get(name, frozenset())
         steered = dict(self.steered)
         for owner, rrtype in touched:
             old = steered[owner][rrtype]

@@ -22,6 +22,8 @@ class OriginReason(msgspec.Struct, frozen=True):
     state: str
     """up, down, disabled, unmonitored, or unresolved: a host name of which no address is known."""
     weight: float
+    cause: str = ""
+    """Why it counts otherwise than by its checks alone."""
 
 
 class PoolReason(msgspec.Struct, frozen=True):
@@ -98,13 +100,12 @@ def explain_steering(
 
 
 def _explain_origin(origin: Origin, pool: Pool, health: Health) -> OriginReason:
+    verdict = health.get((pool.name, origin.name))
     if not (origin.enabled and pool.enabled):
-        state = "disabled"
-    elif pool.monitor is None:
-        state = "unmonitored"
-    else:
-        verdict = health.get((pool.name, origin.name))
-        state = "up" if verdict is None or verdict.up else "down"
-        if origin.is_host and state == "up" and not (verdict and verdict.addresses):
-            state = "unresolved"
-    return OriginReason(origin.name, origin.endpoint, state, origin.weight)
+        return OriginReason(origin.name, origin.endpoint, "disabled", origin.weight)
+    state = "unmonitored" if verdict is None and pool.monitor is None else "up"
+    if verdict is not None and not verdict.up:
+        state = "down"
+    if origin.is_host and state == "up" and not (verdict and verdict.addresses):
+        state = "unresolved"
+    return OriginReason(origin.name, origin.endpoint, state, origin.weight, verdict.cause if verdict else "")

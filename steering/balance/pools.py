@@ -1,7 +1,7 @@
 """Pools: which of their origins can take traffic under the present health.
 
 A pool with fewer healthy origins than `minimum_origins` is down. `enabled = false` removes an origin or a pool,
-whatever its health; health only demotes. A pool without a monitor is healthy.
+whatever its health; health only demotes. Without a monitor an origin is healthy, unless somebody has said otherwise.
 """
 
 import math
@@ -28,6 +28,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     """The round trip of its checks, in seconds."""
     addresses: tuple[str, ...] = ()
     """Of an origin whose address is a host name: those that pass."""
+    cause: str = ""
+    """Why it counts otherwise than by its checks alone, for explanations: "forced", "maintenance", "held" …"""
 
 
 Health = Mapping[tuple[str, str], Verdict]
@@ -56,8 +58,6 @@ class PoolState(NamedTuple):
 def judge_pool(pool: Pool, health: Health) -> PoolState:
     """The state of a pool."""
     enabled = tuple(origin for origin in pool.origins if origin.enabled) if pool.enabled else ()
-    if pool.monitor is None:
-        return PoolState(bool(enabled), enabled, enabled, math.inf)
     verdicts = [health.get((pool.name, origin.name), _UNKNOWN) for origin in enabled]
     enabled = tuple(map(give_addresses, enabled, verdicts))
     healthy = tuple(origin for origin, verdict in zip(enabled, verdicts, strict=True) if verdict.up)

@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping
 
-from steering.commands import answer, check, diff, impact, map, probe, run, status, test  # noqa: A004 - names of commands
+from steering.commands import (
+    answer,
+    check,
+    diff,
+    drain,
+    force,
+    impact,
+    map,  # noqa: A004 - the name of the command
+    probe,
+    run,
+    status,
+    test,
+)
 from steering.commands.command import Command
 
 COMMANDS: Mapping[str, Command] = {
@@ -15,4 +27,6 @@ COMMANDS: Mapping[str, Command] = {
     "diff": diff.COMMAND,
     "map": map.COMMAND,
     "status": status.COMMAND,
+    "force": force.COMMAND,
+    "drain": drain.COMMAND,
 }

@@ -98,7 +98,14 @@ def _tabulate(rows: list[PlaceTraffic]) -> Table:
 
 def _live_health(settings: Settings) -> Health:
     return {
-        (pool.name, origin.name): Verdict(origin.up, origin.flip_after or math.inf)
+        (pool.name, origin.name): Verdict(
+            origin.up,
+            math.inf if origin.flip_after is None else origin.flip_after,
+            origin.share,
+            origin.rtt,
+            origin.addresses,
+            origin.cause,
+        )
         for pool in ask_status(settings).pools
         for origin in pool.origins
         if origin.up is not None
@@ -138,6 +145,8 @@ def _show_pool(pool: PoolReason, fallback: bool, console: Console) -> None:
     for origin in pool.origins:
         entry = Text(f"    origin  {origin.name} {origin.address}: ")
         entry.append_text(state_text(origin.state))
+        if origin.cause:
+            entry.append(f" ({origin.cause})")
         if origin.weight != 1:
             entry.append(f", weight {origin.weight:g}")
         console.print(entry)

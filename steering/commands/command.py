@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from geodata.csvtable import read_rows
-from steering.messages import Status
+from monitors.notify.wording import time_in_words
+from steering.messages import OverrideStatus, Status
 from steering.offline import Offline
+from steering.reading import parse_duration
 from steering.serve.control_socket import ControlError, Message, ask_control
 from steering.settings import Settings
 from steering.traffic import scale
@@ -79,6 +81,23 @@ def parse_weight(text: str) -> tuple[str, float]:
     return name, weight
 
 
+def add_order(parser: argparse.ArgumentParser) -> None:
+    """How long an order lasts, why, and its end."""
+    parser.add_argument("--for", dest="lasts", type=duration, metavar="DURATION", help="how long from now on, like 2h")
+    parser.add_argument("--until-cleared", action="store_true", help="instead of --for: without an end")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for everybody who wonders")
+    parser.add_argument("--clear", action="store_true", help="end what was ordered")
+    add_json(parser)
+
+
+def duration(text: str) -> float:
+    """Seconds from "90s", "10m" or "2h", for argparse."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError('expected a duration like "90s", "10m" or "2h"') from None
+
+
 def checked(parse: Callable[[str], str]) -> Callable[[str], str]:
     """A function that raises ValueError, as one that argparse understands."""
 
@@ -118,6 +137,44 @@ def ask_running(settings: Settings, request: Message) -> Message:
     if "error" in reply:
         raise ControlError(str(reply["error"]))
     return reply
+
+
+def order_origins(
+    settings: Settings, arguments: argparse.Namespace, pattern: str, state: str, over: float = 0.0
+) -> int:
+    """Order something for origins, or clear it, by the arguments of `add_order`; raises ControlError, UsageError."""
+    ends = (arguments.lasts is not None) + arguments.until_cleared
+    if arguments.clear:
+        if ends or arguments.reason or over or state in ("up", "down"):
+            raise UsageError("--clear goes without anything else")
+        state = "clear"
+    elif ends != 1:
+        raise UsageError("expected either --for DURATION or --until-cleared")
+    request: Message = {"command": "force", "origin": pattern, "state": state, "over": over}
+    reply = ask_running(settings, {**request, "lasts": arguments.lasts, "reason": arguments.reason})
+    if arguments.json:
+        print_json(reply)
+    else:
+        for line in msgspec.convert(reply.get("done", ()), tuple[str, ...]):
+            print(line)
+    return GOOD
+
+
+def list_overrides(overrides: Sequence[OverrideStatus]) -> Iterator[Text]:
+    """What is ordered, by whom, why and until when, a line each."""
+    for each in overrides:
+        line = Text(f"{each.origin} ")
+        line.append_text(state_text(each.state))
+        line.append(f" {describe_order(each)}")
+        if not each.matches:
+            line.append(", dormant: no origin is called so", "dim")
+        yield line
+
+
+def describe_order(override: OverrideStatus) -> str:
+    """Who, until when and why."""
+    until = "it is cleared" if override.until is None else time_in_words(override.until)
+    return f"by {override.by} until {until}" + (f": {override.reason}" if override.reason else "")
 
 
 def ask_status(settings: Settings) -> Status:

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from monitors.notify.wording import time_in_words
 from steering.commands.command import (
     BAD,
     GOOD,
@@ -17,11 +18,13 @@ from steering.commands.command import (
     add_config,
     add_json,
     ask_status,
+    describe_order,
+    list_overrides,
     open_console,
     print_json,
     state_text,
 )
-from steering.messages import ExportStatus, Status
+from steering.messages import ExportStatus, OriginStatus, Status
 from steering.serve.control_socket import ControlError
 from steering.settings import Settings, load_settings
 
@@ -97,17 +100,26 @@ def _look(settings: Settings) -> tuple[Status | dict[str, str], RenderableType]:
 
 
 def show_status(status: Status) -> Group:
-    """Pools and origins, then zones, workers and files for other servers."""
+    """Pools and origins, then what is ordered, notifiers, zones, workers and files for other servers."""
     now = time.time()
     parts: list[RenderableType] = []
     parts.append(f"{status.configuration}: running for {_duration(now - status.since)} (pid {status.pid})")
+    if status.held:
+        parts.append(Text(f"STATES ARE HELD, the network of this machine seems broken: {status.held}", "bold red"))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("pool", "origin", "address", "state", "for", "rtt", "last result"):
+    for heading in ("pool", "origin", "address", "state", "for", "rtt", "last result", "besides"):
         table.add_column(heading)
     for pool in status.pools:
         needs = f"{pool.healthy} of {len(pool.origins)}, needs {pool.minimum_origins}"
         table.add_row(
-            pool.name, "", "", state_text(_word(pool.up if pool.enabled else None, "disabled")), "", "", needs
+            pool.name,
+            "",
+            "",
+            state_text(_word(pool.up if pool.enabled else None, "disabled")),
+            "",
+            "",
+            needs,
+            pool.cause,
         )
         for origin in pool.origins:
             word = "unmonitored" if pool.monitor is None else "no result yet"
@@ -119,8 +131,24 @@ def show_status(status: Status) -> Group:
                 "" if origin.since is None else _duration(now - origin.since),
                 "" if origin.rtt is None else f"{origin.rtt * 1000:.1f} ms",
                 origin.reason + (f" ({origin.evidence})" if origin.evidence else ""),
+                _besides(origin, now),
             )
+            for monitor in origin.monitors:
+                table.add_row(
+                    "",
+                    "",
+                    f"  {monitor.name}",
+                    state_text(_word(monitor.up, "no result yet")),
+                    "",
+                    "" if monitor.rtt is None else f"{monitor.rtt * 1000:.1f} ms",
+                    monitor.reason + (f" ({monitor.evidence})" if monitor.evidence else ""),
+                    monitor.role,
+                )
     parts.append(table)
+    parts += list_overrides(status.overrides)
+    for name, courier in status.notifiers.items():
+        trouble = f", in trouble: {courier.error}" if courier.error else ""
+        parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
     parts += [f"zone {zone.name} serial {zone.serial}" for zone in status.zones]
     parts += [
         f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
@@ -135,6 +163,17 @@ def _export_text(export: ExportStatus, now: float) -> Text:
         return Text(f"file {export.path}: cannot be written ({export.problem})", "bold red")
     when = "not yet written" if export.written is None else f"looked after {_duration(now - export.written)} ago"
     return Text(f"file {export.path}: {when}")
+
+
+def _besides(origin: OriginStatus, now: float) -> str:
+    """Why an origin counts otherwise than by its checks, and what it warns of."""
+    parts = [] if origin.cause in ("", "forced", "maintenance") else [origin.cause]
+    if origin.override is not None:
+        each = origin.override
+        share = f" {origin.share:.0%}" if each.state == "draining" else ""
+        by = each.by if each.since <= now else f"{each.by} from {time_in_words(each.since)}"
+        parts.append(f"{each.state}{share} {describe_order(msgspec.structs.replace(each, by=by))}")
+    return "; ".join([*parts, *([f"warning: {origin.warning}"] if origin.warning else [])])
 
 
 def _word(up: bool | None, otherwise: str) -> str:

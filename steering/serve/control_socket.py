@@ -2,7 +2,8 @@
 
 A UNIX stream socket `control.sock` (0600) in the state directory (0700). Each request is one line of JSON, an
 object; each reply is one line of JSON, an object. A connection may ask several times, one after the other.
-What goes wrong comes back as `{"error": "..."}`.
+What goes wrong comes back as `{"error": "..."}`. The user at the other end, whom the kernel tells, is added to each
+request as `by`.
 
 A UNIX socket address holds 107 bytes and a state directory may be deeper: sockets are bound and reached as
 `/proc/self/fd/N/name`, where N is the open directory.
@@ -11,7 +12,9 @@ A UNIX socket address holds 107 bytes and a state directory may be deeper: socke
 import fcntl
 import logging
 import os
+import pwd
 import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -133,6 +136,12 @@ def lock_state(directory: Path) -> int:
 async def _serve_client(stream: trio.SocketStream, handle: Callable[[Message], Awaitable[Message]]) -> None:
     """Answer the requests of one connection until it ends, is silent too long or sends a line without end."""
     buffer = bytearray()
+    # Who knows the names of users may be far away.
+    by = await trio.to_thread.run_sync(_name_user, _user_of(stream))
+
+    def handle_user(request: Message) -> Awaitable[Message]:
+        return handle({**request, "by": by})
+
     while True:
         with trio.move_on_after(REQUEST_TIMEOUT) as patience:
             while b"\n" not in buffer and len(buffer) <= REQUEST_LIMIT:
@@ -144,7 +153,7 @@ async def _serve_client(stream: trio.SocketStream, handle: Callable[[Message], A
             return
         line, newline, buffer = buffer.partition(b"\n")
         if newline:
-            reply = await _reply_untrusted(line, handle)
+            reply = await _reply_untrusted(line, handle_user)
         else:
             reply = _error(f"a request is one line of at most {REQUEST_LIMIT} bytes")
         with trio.move_on_after(REQUEST_TIMEOUT) as patience:
@@ -164,6 +173,20 @@ async def _reply_untrusted(line: bytearray, handle: Callable[[Message], Awaitabl
     except Exception as error:
         logger.exception("request failed: %s", bytes(line[:500]))
         return _error(f"internal error, see the log: {error!r}")
+
+
+def _user_of(stream: trio.SocketStream) -> int:
+    """The user at the other end of a connection, when that was made (SO_PEERCRED, unix(7))."""
+    credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
+
+
+def _name_user(user: int) -> str:
+    """The login name of a user, or the number of one who has none."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def _error(message: str) -> bytes:

@@ -18,6 +18,8 @@ from monitors.notify.notifier import Notifier
 from monitors.probes import PROBES
 from steering.beside import EXPORTS
 from steering.beside.export import Export
+from steering.guard import Guard
+from steering.maintenance import Maintenance
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
@@ -25,6 +27,8 @@ from steering.settings import (
     GeoSource,
     Http,
     LoadBalancer,
+    Member,
+    MonitorGroup,
     Origin,
     OriginHeader,
     Pool,
@@ -43,9 +47,13 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[http]`": Http,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
+    "`[[monitor_group]]`": MonitorGroup,
+    "`[[monitor_group.members]]`": Member,
+    "`[guard]`": Guard,
     "`[[pool]]`": Pool,
     "`[[pool.origin]]`": Origin,
     "`[pool.origin.header]`": OriginHeader,
+    "`[[maintenance]]`": Maintenance,
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
     "`[[export]]`": Export,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.health import HealthTable, Key, Row, flip_after, results_needed, step
+from monitors.health import HealthTable, Key, Row, recall, results_needed, seconds_to_flip, step
 from monitors.monitor import Monitor, Reason, Result
 
 UP = Result(True, Reason.OK, "fine", 0.02)
@@ -94,14 +94,6 @@ def test_a_shorter_streak_in_new_settings_counts_at_once() -> None:
     assert not step(row, DOWN, sooner, 0.0).up
 
 
-def test_a_forced_state_wins_and_results_go_on_beneath_it() -> None:
-    monitor = Monitor(name="m")
-    forced = Row(True, 0, 0.0, None, Reason.OK, "", forced=True)
-    row = step(forced, DOWN, monitor, 5.0)
-    assert (row.up, row.forced, row.healthy, row.since) == (False, True, True, 5.0)
-    assert not Row(True, 0, 0.0, None, Reason.OK, "", forced=False).healthy
-
-
 def row_of(number: int) -> Row:
     return Row(True, 0, float(number), None, Reason.OK, "")
 
@@ -171,7 +163,7 @@ def test_the_addresses_of_a_host(results: list[Result], addresses: dict[str, int
         row = step(row, result, HOST, 1000.0)
     assert row is not None
     assert row.addresses == addresses
-    assert flip_after(row, HOST) == seconds
+    assert seconds_to_flip(row, HOST, 1000.0) == seconds
 
 
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.sets(st.sampled_from("abc"))), min_size=1))
@@ -184,4 +176,51 @@ def test_an_address_that_passes_is_in_and_one_that_the_name_has_lost_is_out(
         assert passed <= row.addresses.keys()
         assert not passed or row.addresses.keys() <= passed | failed
         assert all(0 <= count < 3 for count in row.addresses.values())
-        assert flip_after(row, HOST) > 0
+        assert seconds_to_flip(row, HOST, 1000.0) > 0
+
+
+def test_the_row_remembers_the_last_certificate_that_was_seen() -> None:
+    monitor = Monitor(name="m")
+    row = step(None, Result(True, Reason.OK, warning="3 days", certificate_expires=5e8), monitor, 1.0)
+    row = step(row, DOWN, monitor, 2.0)
+    assert (row.warning, row.certificate_expires, row.checked) == ("3 days", 5e8, 2.0)
+    row = step(row, UP, monitor, 3.0)
+    assert (row.warning, row.certificate_expires, row.checked) == ("", None, 3.0)
+
+
+def test_the_average_round_trip_is_smooth() -> None:
+    monitor = Monitor(name="m")
+    row = step(None, Result(True, Reason.OK, rtt=0.8), monitor, 1.0)
+    row = step(row, Result(True, Reason.OK, rtt=0.0), monitor, 2.0)
+    assert row.rtt == 0
+    assert row.average_rtt == pytest.approx(0.7)
+    assert step(row, DOWN, monitor, 3.0).average_rtt == pytest.approx(0.7)
+
+
+@given(st.lists(st.sampled_from([UP, DOWN]), min_size=1, max_size=30), st.integers(0, 3), st.integers(0, 3))
+def test_a_held_row_never_falls_and_starts_anew_after_it(results: list[Result], up: int, down: int) -> None:
+    monitor = Monitor(name="m", consecutive_up=up, consecutive_down=down)
+    row = step(None, UP, monitor, 0.0)
+    for result in results:
+        row = step(row, result, monitor, 1.0, hold=True)
+        assert (row.up, row.streak, row.held, row.reason) == (True, 0, not result.up, result.reason)
+    assert results_needed(row, monitor) == max(1, down)
+    assert step(row, UP, monitor, 2.0).held is False
+
+
+def test_what_is_down_can_rise_while_states_are_held() -> None:
+    monitor = Monitor(name="m", consecutive_up=2)
+    row = step(None, DOWN, monitor, 0.0, hold=True)
+    assert not row.up
+    row = step(step(row, UP, monitor, 1.0, hold=True), UP, monitor, 2.0, hold=True)
+    assert row.up
+
+
+def test_over_a_restart_the_state_is_kept_and_the_streak_is_not() -> None:
+    monitor = Monitor(name="m", interval=10, consecutive_down=3)
+    row = recall(run("+-", 0, 3))
+    assert (row.up, row.streak, row.stale, row.since, row.reason) == (True, 0, True, 1000.0, Reason.REFUSED)
+    assert seconds_to_flip(row, monitor, 2000.0) == 20, "the first result comes at once"
+    row = step(row, DOWN, monitor, 2000.0)
+    assert (row.up, row.streak, row.stale) == (True, 1, False)
+    assert seconds_to_flip(row, monitor, 2000.0) == 20

@@ -5,6 +5,7 @@ Its children and its probes are fakes that answer when the test says so; the who
 
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from monitors.history import History
 from monitors.mailbox import Mailbox, Report
 from monitors.monitor import Reason, Result, Target
 from monitors.notify import AnyNotifier
+from monitors.notify.courier import Statistics as NotifierStatistics
 from monitors.notify.event import Event
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
@@ -50,10 +52,9 @@ class FakeScheduler:
     """Remembers its targets; results come when the test gives them."""
 
     def __init__(self) -> None:
-        self.tools = SimpleNamespace(mailbox=Mailbox())
+        self.tools = SimpleNamespace(mailbox=Mailbox(), resolver=SimpleNamespace(nameservers=()))
         self.probed: list[Target] = []
         self.targets: list[Target] = []
-        self.tools = SimpleNamespace(resolver=SimpleNamespace(nameservers=()))
         self.settled = trio.Event()
         self.missing: set[Target] = set()
         self.overdue = 0.0
@@ -95,13 +96,13 @@ class FakeNotifications:
     def tell(self, event: Event) -> None:
         self.events.append(event)
 
-    def statistics(self) -> dict[str, object]:
+    def statistics(self) -> dict[str, NotifierStatistics]:
         return {}
 
     def news(self) -> list[tuple[str, str, str]]:
-        """Kind, pool and origin of what has been told since the last look."""
+        """Kind, pool and origin of what was told since the last look, but for ends of what need not have been."""
         told, self.events = self.events, []
-        return [(event.kind, event.pool, event.origin) for event in told]
+        return [(event.kind, event.pool, event.origin) for event in told if event.kind not in ("freed", "steady")]
 
 
 class FakeHttp:
@@ -205,9 +206,19 @@ class Stage:
         await wait_all_tasks_blocked()
         return worker
 
+    async def force(self, origin: str, state: str, **fields: object) -> dict[str, object]:
+        """As `waypost force`, asked for by ann."""
+        return await self.control.handle({"command": "force", "origin": origin, "state": state, "by": "ann"} | fields)
+
     async def status(self) -> Status:
         """As `waypost status` gets it."""
         return msgspec.convert(await self.control.handle({"command": "status"}), Status)
+
+
+def listed(value: object) -> list[object]:
+    """A list, for the type checker."""
+    assert isinstance(value, list | tuple)
+    return list(value)
 
 
 def without_zones(settings: Settings) -> Settings:
@@ -346,7 +357,7 @@ class TestReload:
         for worker in workers:
             assert isinstance(worker.told[-1], Configured)
             assert worker.told[-1].settings == without_zones(load_settings(stage.config))
-            assert worker.told[-1].health == (OriginHealth("site", "site-1", Verdict(True, 1.0)),)
+            assert worker.told[-1].health == (OriginHealth("site", "site-1", Verdict(True, 1.0, rtt=0.01)),)
         assert "the configuration is in force" in caplog.text
 
     @pytest.mark.parametrize(
@@ -502,7 +513,7 @@ class TestFeed:
         stage.give(UP)
         assert worker.told == [first], "a result that changes nothing is not told"
         stage.give(DOWN)
-        assert worker.told[1:] == [HealthChanged((OriginHealth("site", "site-1", Verdict(False, 1.0)),))]
+        assert worker.told[1:] == [HealthChanged((OriginHealth("site", "site-1", Verdict(False, 1.0, rtt=0.01)),))]
 
     async def test_who_is_fed_is_in_the_status(self, stage: Stage) -> None:
         await stage.taken()
@@ -544,7 +555,7 @@ class TestNews:
         stage.give(UP)
         assert stage.notifications.news() == []
         stage.give(DOWN)
-        [origin, pool] = stage.notifications.events
+        origin, *_, pool = stage.notifications.events
         assert (origin.kind, origin.address, origin.monitor) == ("down", "127.0.0.1", "web")
         assert (origin.reason, origin.evidence) == ("refused", "Connection refused")
         assert (pool.kind, pool.origin, pool.reason) == ("down", "", "0 of 1 origins healthy, 1 needed")
@@ -696,7 +707,201 @@ class TestHttp:
         assert stage.control.history(*key) == ()
 
 
+class TestForce:
+    async def test_an_order_is_on_the_disk_before_the_reply_and_told_to_workers(self, stage: Stage) -> None:
+        await stage.taken()
+        worker = await stage.connect()
+        stage.notifications.news()
+        reply = await stage.force("site-1", "down", lasts=7200.0, reason="new disks")
+        assert [str(line).split(" until ")[0] for line in listed(reply["done"])] == ["site-1 forced down by ann"]
+        [kept] = control.read_overrides(stage.state)
+        assert (kept.origin, kept.state, kept.by, kept.reason) == ("site-1", "down", "ann", "new disks")
+        assert kept.until is not None
+        assert kept.until - kept.since == 7200
+        told = worker.told[-1]
+        assert isinstance(told, HealthChanged)
+        [change] = told.health
+        assert (change.origin, change.verdict.up, change.verdict.cause) == ("site-1", False, "forced")
+        assert stage.notifications.news() == [("forced", "site", "site-1"), ("forced", "site", "")]
+        status = await stage.status()
+        [origin] = status.pools[0].origins
+        assert (origin.up, origin.cause, origin.reason) == (False, "forced", "ok")
+        assert (status.pools[0].up, status.pools[0].cause) == (False, "forced")
+        assert origin.override is not None
+        assert (origin.override.by, origin.override.reason, origin.override.until) == ("ann", "new disks", kept.until)
+        assert [(each.origin, each.state, each.matches) for each in status.overrides] == [("site-1", "down", 1)]
+
+    async def test_it_is_in_force_after_a_restart_and_can_be_cleared(self, stage: Stage) -> None:
+        await stage.taken()
+        await stage.force("*", "down")
+        stage.control = stage.new_control()
+        stage.control.remember()
+        await stage.taken()
+        worker = await stage.connect()
+        first = worker.told[0]
+        assert isinstance(first, Configured)
+        assert {(each.origin, each.verdict.up) for each in first.health} == {("site-1", False), ("sorry-1", False)}
+        reply = await stage.force("*", "clear")
+        assert len(listed(reply["done"])) == 1
+        assert (await stage.status()).overrides == ()
+        assert (await stage.status()).pools[0].up
+        assert control.read_overrides(stage.state) == ()
+
+    @pytest.mark.parametrize(
+        ("fields", "said"),
+        [
+            ({"origin": "site-2"}, "no origin is called 'site-2'; did you mean \"site-1\"?"),
+            ({"state": "sideways"}, "a request that makes no sense"),
+            ({"lasts": -1.0}, "a request that makes no sense"),
+            ({"lasts": float("nan")}, "a request that makes no sense"),
+            ({"origin": ""}, "no origin is called"),
+            ({"reason": "x" * 201}, "a request that makes no sense"),
+            ({"state": "clear"}, "no override is for"),
+        ],
+    )
+    async def test_what_cannot_be_is_refused_and_changes_nothing(
+        self, stage: Stage, fields: dict[str, object], said: str
+    ) -> None:
+        await stage.taken()
+        before = await stage.status()
+        reply = await stage.control.handle(
+            {"command": "force", "origin": "site-1", "state": "down", "by": "a"} | fields
+        )
+        assert said in str(reply["error"])
+        assert await stage.status() == before
+
+    async def test_a_disk_that_is_full_refuses_it(self, stage: Stage) -> None:
+        await stage.taken()
+        (stage.state / "overrides.new").mkdir()
+        reply = await stage.force("site-1", "down")
+        assert "nothing was changed" in str(reply["error"])
+        assert (await stage.status()).overrides == ()
+
+    async def test_overrides_that_cannot_be_read_are_none_and_said(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for content in (b"[", b'[{"origin": 1}]', b"\xff"):
+            (stage.state / "overrides.json").write_bytes(content)
+            stage.control.remember()
+            assert "the overrides cannot be read" in caplog.text
+            caplog.clear()
+        await stage.taken()
+        assert (await stage.status()).overrides == ()
+
+    async def test_it_expires_by_itself(
+        self, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(time, "time", lambda: 1_800_000_000 + autojump_clock.current_time())
+        await stage.taken()
+        nursery.start_soon(stage.control.keep_time)
+        await wait_all_tasks_blocked()
+        await stage.force("site-1", "down", lasts=10.0)
+        await trio.sleep(10.5)
+        assert (await stage.status()).pools[0].up, "whatever it was waiting for before"
+        await stage.force("site-1", "down", lasts=100.0)
+        await stage.force("sorry/*", "drain", lasts=90.0, over=60.0)
+        await trio.sleep(30)
+        site, sorry = (await stage.status()).pools
+        assert (site.up, sorry.up, sorry.cause) == (False, True, "forced")
+        assert sorry.share == pytest.approx(0.5, abs=0.02)
+        await trio.sleep(31)
+        assert [pool.up for pool in (await stage.status()).pools] == [False, False]
+        await trio.sleep(29.5)
+        assert [pool.up for pool in (await stage.status()).pools] == [False, True]
+        await trio.sleep(10)
+        status = await stage.status()
+        assert [(pool.up, pool.cause) for pool in status.pools] == [(True, ""), (True, "")]
+        assert status.overrides == ()
+        assert control.read_overrides(stage.state) == ()
+        told = [(event.kind, event.origin) for event in stage.notifications.events]
+        assert told.count(("freed", "site-1")) == 3, "at the start, and at the end of each"
+
+
+class TestRows:
+    async def test_they_are_kept_when_a_state_changes_and_at_the_end(
+        self, stage: Stage, autojump_clock: MockClock
+    ) -> None:
+        await stage.taken()
+        file = stage.state / "health.msgpack"
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(stage.control.keep_rows)
+                await trio.sleep(control.KEEP_INTERVAL + 1)
+                first = file.read_bytes()
+                stage.give(UP)
+                await trio.sleep(2 * control.KEEP_INTERVAL)
+                assert file.read_bytes() == first, "nothing has changed"
+                stage.give(DOWN)
+                await trio.sleep(control.KEEP_INTERVAL + 1)
+                second = file.read_bytes()
+                assert second != first
+                stage.give(UP)
+                scope.cancel()
+        assert file.read_bytes() != second
+        assert autojump_clock.current_time() < 60
+
+    async def test_a_start_waits_only_for_what_is_not_known(self, stage: Stage) -> None:
+        await stage.taken()
+        stage.give(DOWN)
+        control.write_rows(stage.state, stage.health.keep(stage.settings.monitors))
+        stage.notifications.news()
+        stage.scheduler.settled = trio.Event()
+        stage.control = stage.new_control()
+        stage.control.remember()
+        with trio.fail_after(5):
+            await stage.control.take(stage.settings)
+        [origin] = (await stage.status()).pools[0].origins
+        assert (origin.up, origin.cause, origin.flips) == (False, "stale", 0)
+        assert [news for news in stage.notifications.news() if news[1] == "site"] == []
+        stage.give(DOWN)
+        assert stage.notifications.news() == [("down", "site", "site-1"), ("down", "site", "")]
+
+    @pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", b"\xff" * 100])
+    async def test_what_cannot_be_read_is_said_and_does_not_count(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture, content: bytes
+    ) -> None:
+        (stage.state / "health.msgpack").write_bytes(content)
+        stage.control.remember()
+        assert "the states of before the restart cannot be read" in caplog.text
+
+    async def test_a_disk_that_fails_is_said(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        await stage.taken()
+        (stage.state / "health.new").mkdir()
+        control.write_rows(stage.state, stage.health.keep(stage.settings.monitors))
+        assert "the states could not be kept for a restart" in caplog.text
+
+
+class TestHold:
+    async def test_it_is_told_and_shown(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        stage.write(web_settings(80) + "[guard]\nminimum_targets = 1\n")
+        stage.settings = load_settings(stage.config)
+        await stage.taken()
+        stage.notifications.news()
+        stage.give(DOWN)
+        status = await stage.status()
+        assert status.held == "1 of 1 targets fail at once"
+        [origin] = status.pools[0].origins
+        assert (origin.up, origin.cause, origin.reason) == (True, "held", "refused")
+        assert ("held", "", "") in stage.notifications.news()
+        assert "states are held" in caplog.text
+        stage.give(UP)
+        assert (await stage.status()).held == ""
+        assert ("resumed", "", "") in stage.notifications.news()
+
+
 class TestStatus:
+    async def test_of_a_group_every_member_is_shown(self, stage: Stage) -> None:
+        settings = web_settings(80).replace('monitor = "web"', 'monitor = "both"')
+        more = '[[monitor]]\nname = "more"\ntype = "tcp"\nport = 81\n[[monitor_group]]\nname = "both"\n'
+        stage.write(settings + more + 'members = [{ monitor = "web" }, { monitor = "more", monitoring_only = true }]\n')
+        stage.settings = load_settings(stage.config)
+        await stage.taken()
+        [origin] = (await stage.status()).pools[0].origins
+        assert [(each.name, each.role, each.up, each.reason) for each in origin.monitors] == [
+            ("web", "votes", True, "ok"),
+            ("more", "only watches", True, "ok"),
+        ]
+
     async def test_it(self, stage: Stage) -> None:
         await stage.taken()
         status = await stage.status()

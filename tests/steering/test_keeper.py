@@ -1,17 +1,24 @@
 """Tests of the keeper of health: what becomes of results, before and after their configuration is in force."""
 
 import logging
+import math
+import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.http import HttpMonitor
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
-from steering.keeper import HealthKeeper, judge_row, name_targets, targets_of
+from steering.guard import Guard
+from steering.judgement import OriginState
+from steering.keeper import HealthKeeper, KeptHealth, OriginName, name_targets, targets_of
+from steering.maintenance import Maintenance
 from steering.messages import OriginHealth
-from steering.settings import Origin, OriginHeader, Pool, Settings
+from steering.overrides import Override
+from steering.settings import Member, MonitorGroup, Origin, OriginHeader, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 
 UP = Result(True, Reason.OK, rtt=0.01)
@@ -39,7 +46,7 @@ def told() -> list[OriginHealth]:
 def keeper(told: list[OriginHealth]) -> HealthKeeper:
     """One that has `paris()` in force."""
     made = HealthKeeper()
-    made.on_change = told.append
+    made.on_change = told.extend
     made.commit(paris())
     return made
 
@@ -73,11 +80,16 @@ class TestInForce:
         ]
 
     def test_a_flip_is_told_once_when_the_verdict_says_so(self, keeper: HealthKeeper, take: Take) -> None:
-        flips: list[tuple[bool, bool]] = []
-        keeper.on_flip = lambda _: flips.append((keeper.table[KEY].healthy, keeper.verdicts[ORIGIN].up))
+        turns: list[tuple[OriginName, bool | None, bool, bool]] = []
+
+        def note(origin: OriginName, before: OriginState | None, state: OriginState | None) -> None:
+            assert state is not None
+            turns.append((origin, None if before is None else before.up, state.up, keeper.verdicts[origin].up))
+
+        keeper.on_turn = note
         for result in (UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP):
             take(result)
-        assert flips == [(True, True), (False, False), (True, True)]
+        assert turns == [(ORIGIN, None, True, True), (ORIGIN, True, False, False), (ORIGIN, False, True, True)]
 
     def test_a_warning_is_told_when_it_comes_and_goes_and_again_after_a_reload(
         self, keeper: HealthKeeper, take: Take
@@ -122,7 +134,7 @@ class TestInForce:
         row = keeper.table[KEY]
         keeper.commit(paris())
         assert keeper.table[KEY] == row
-        assert keeper.verdicts == {ORIGIN: Verdict(True, 10.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 10.0, rtt=0.01)}
 
 
 class TestNext:
@@ -141,17 +153,17 @@ class TestNext:
     ) -> None:
         take(UP)
         del told[:]
-        flips: list[Target] = []
-        keeper.on_flip = flips.append
+        turns: list[OriginName] = []
+        keeper.on_turn = lambda origin, *_: turns.append(origin)
         keeper.expect(following)
         keeper.take(target, DOWN)
         take(UP)
-        assert (told, flips) == ([], [])
-        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0)}
+        assert (told, turns) == ([], [])
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0, rtt=0.01)}
         keeper.commit(following)
         assert keeper.verdicts == {ORIGIN: Verdict(False, 20.0)}
         keeper.take(target, UP)
-        assert told == [OriginHealth(*ORIGIN, Verdict(False, 10.0))]
+        assert told == [OriginHealth(*ORIGIN, Verdict(False, 10.0, rtt=0.01))]
         keeper.commit(paris())
         keeper.commit(following)
         assert keeper.verdicts == {}, "they count once"
@@ -165,7 +177,7 @@ class TestNext:
         keeper.take(Target(OTHER_PORT, "192.0.2.1"), DOWN)
         keeper.abandon()
         assert told == []
-        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0)}
+        assert keeper.verdicts == {ORIGIN: Verdict(True, 30.0, rtt=0.01)}
         keeper.expect(paris(OTHER_PORT))
         keeper.commit(paris(OTHER_PORT))
         assert keeper.verdicts == {}
@@ -235,9 +247,221 @@ def test_the_addresses_of_a_host_are_told_when_they_change(keeper: HealthKeeper,
     ]
 
 
-def test_judge_row() -> None:
-    monitor = TcpMonitor(name="web", port=1, interval=7, consecutive_up=0, consecutive_down=1)
+class Clock:
+    """Unix time, as the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "time", made.time)
+    return made
+
+
+def forced(state: str, clock: Clock, **fields: object) -> Override:
+    """An override of paris-1, or of other origins."""
+    given = {"origin": "paris-1", "state": state, "by": "ann", "since": clock.now} | fields
+    return msgspec.convert(given, Override)
+
+
+class TestOrders:
+    def test_they_win_at_once_and_their_end_brings_back_what_the_checks_say(
+        self, clock: Clock, keeper: HealthKeeper, told: list[OriginHealth], take: Take
+    ) -> None:
+        take(UP)
+        keeper.order((forced("down", clock, until=clock.now + 100),))
+        assert told[-1].verdict == Verdict(False, 64.0, rtt=0.01, cause="forced")
+        count = len(told)
+        take(UP)
+        assert len(told) == count, "results go on beneath it"
+        ttls = []
+        while (look := keeper.look()) != math.inf:
+            clock.now = look
+            keeper.look()
+            ttls.append(told[-1].verdict.flip_after)
+        assert ttls == [32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.0, 30.0]
+        assert clock.now == 1_800_000_100.0
+        assert told[-1].verdict == Verdict(True, 30.0, rtt=0.01)
+
+    def test_a_drain_takes_the_share_down_and_then_the_origin(
+        self, clock: Clock, keeper: HealthKeeper, told: list[OriginHealth], take: Take
+    ) -> None:
+        take(UP)
+        start = clock.now
+        keeper.order((forced("drain", clock, over=10.0),))
+        shares = {start: 1.0}
+        while (look := keeper.look()) != math.inf:
+            clock.now = look
+            keeper.look()
+            if told[-1].verdict.up:
+                shares[clock.now] = told[-1].verdict.share
+        assert shares[start + 5] == pytest.approx(0.5)
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+        assert min(shares.values()) == pytest.approx(0.1)
+        assert told[-1].verdict == Verdict(False, math.inf, rtt=0.01, cause="forced")
+        assert clock.now == start + 10
+
+    def test_an_origin_without_a_monitor_can_be_taken_out(self, clock: Clock, told: list[OriginHealth]) -> None:
+        keeper = HealthKeeper()
+        keeper.on_change = told.extend
+        keeper.commit(Settings(SERVER, pools=(Pool("sorry", (Origin("last", "192.0.2.9"),)),)))
+        keeper.order((forced("down", clock, origin="last"),))
+        keeper.order(())
+        assert [each.verdict for each in told] == [
+            Verdict(False, math.inf, cause="forced"),
+            Verdict(True, math.inf),
+        ]
+        assert keeper.verdicts == {}
+
+    def test_they_wait_for_origins_that_are_away(self, clock: Clock, keeper: HealthKeeper, take: Take) -> None:
+        take(UP)
+        keeper.order((forced("down", clock),))
+        other = Settings(SERVER, pools=(Pool("lyon", (Origin("lyon-1", "192.0.2.1"),)),))
+        keeper.commit(other)
+        assert keeper.verdicts == {}
+        keeper.commit(paris())
+        assert not keeper.verdicts[ORIGIN].up
+
+    def test_the_newest_counts_and_wins_over_maintenance(self, clock: Clock, keeper: HealthKeeper, take: Take) -> None:
+        window = Maintenance(name="disks", start=clock.now, duration=60.0)
+        keeper.commit(msgspec.structs.replace(paris(), maintenance=(window,)))
+        take(UP)
+        state = keeper.states[ORIGIN]
+        assert (state.up, state.cause, state.checks) == (False, "maintenance", True)
+        keeper.order((forced("down", clock, origin="*"), forced("up", clock)))
+        assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].cause) == (True, "forced")
+        keeper.order(())
+        clock.now += 60
+        assert keeper.look() == math.inf
+        assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].cause) == (True, "")
+
+
+def many(count: int, **fields: object) -> Settings:
+    """So many origins, each a target."""
+    origins = tuple(Origin(f"o{number}", f"192.0.2.{number}") for number in range(count))
+    monitor = TcpMonitor(name="web", port=80, interval=10, timeout=1)
+    made = Settings(SERVER, monitors=(monitor,), pools=(Pool("paris", origins, monitor="web"),))
+    return msgspec.structs.replace(made, **fields)
+
+
+class TestGuard:
+    def give(self, keeper: HealthKeeper, settings: Settings, result: Result, count: int | None = None) -> None:
+        for target in targets_of(settings)[:count]:
+            keeper.take(target, result)
+
+    def test_what_fell_is_put_back_and_held_until_enough_succeed(self, clock: Clock) -> None:
+        settings, keeper = many(10), HealthKeeper()
+        keeper.commit(settings)
+        self.give(keeper, settings, UP)
+        since = {origin: state.since for origin, state in keeper.states.items()}
+        holds: list[str] = []
+        keeper.on_hold = lambda: holds.append(keeper.held)
+        clock.now += 10
+        self.give(keeper, settings, DOWN, 8)
+        assert sum(verdict.up for verdict in keeper.verdicts.values()) == 2
+        self.give(keeper, settings, DOWN)
+        assert all(verdict.up for verdict in keeper.verdicts.values())
+        assert {origin: state.since for origin, state in keeper.states.items()} == since
+        assert {state.cause for state in keeper.states.values()} == {"held"}
+        assert keeper.held == "10 of 10 targets fail at once"
+        keeper.commit(settings)
+        assert keeper.held, "a reload changes nothing of it"
+        self.give(keeper, settings, UP, 2)
+        assert not keeper.held
+        assert {state.cause for state in keeper.states.values()} == {""}
+        assert all(verdict.up for verdict in keeper.verdicts.values())
+        self.give(keeper, settings, DOWN, 1)
+        assert sum(verdict.up for verdict in keeper.verdicts.values()) == 9
+        assert [bool(why) for why in holds] == [True, False]
+
+    def test_references_are_probed_and_have_the_last_word(self, clock: Clock) -> None:  # noqa: ARG002 - time stands
+        settings, keeper = many(10, guard=Guard(("198.51.100.1",), "web")), HealthKeeper()
+        reference = targets_of(settings)[-1]
+        assert reference.address == "198.51.100.1"
+        keeper.commit(settings)
+        self.give(keeper, settings, UP)
+        assert set(keeper.origins) == {("paris", f"o{number}") for number in range(10)}
+        self.give(keeper, settings, DOWN, 10)
+        assert not any(verdict.up for verdict in keeper.verdicts.values())
+        keeper.take(reference, DOWN)
+        assert keeper.held == "none of 1 references answers"
+        assert all(verdict.up for verdict in keeper.verdicts.values())
+        keeper.take(reference, UP)
+        assert not keeper.held
+
+
+class TestRestart:
+    def kept(self, keeper: HealthKeeper, settings: Settings) -> HealthKeeper:
+        """One that has started with what the other kept, over the disk."""
+        disk = msgspec.msgpack.encode(keeper.keep(settings.monitors))
+        made = HealthKeeper()
+        made.recall(msgspec.msgpack.decode(disk, type=KeptHealth))
+        return made
+
+    def test_states_are_known_until_the_first_results(self, clock: Clock, keeper: HealthKeeper, take: Take) -> None:
+        for result in (UP, DOWN, DOWN, DOWN):
+            take(result)
+        since = clock.now
+        clock.now += 600
+        again = self.kept(keeper, paris())
+        target = Target(MONITOR, "192.0.2.1")
+        assert again.knows(target)
+        assert not again.knows(Target(OTHER_PORT, "192.0.2.1"))
+        assert not again.knows(Target(MONITOR, "192.0.2.2"))
+        again.expect(paris())
+        again.commit(paris())
+        state = again.states[ORIGIN]
+        assert (state.up, state.cause, state.since, state.flip_after) == (False, "stale", since, 10.0)
+        again.take(target, DOWN)
+        assert (again.states[ORIGIN].cause, again.states[ORIGIN].since) == ("", since)
+
+    def test_a_result_that_comes_before_it_is_in_force_goes_on_with_them(
+        self, clock: Clock, keeper: HealthKeeper, take: Take
+    ) -> None:
+        take(UP)
+        clock.now += 1
+        again = self.kept(keeper, paris())
+        again.expect(paris())
+        again.take(Target(MONITOR, "192.0.2.1"), DOWN)
+        again.commit(paris())
+        assert again.verdicts[ORIGIN].up
+        assert again.table[KEY].streak == 1
+
+    @pytest.mark.parametrize("later", [3601.0, -1.0], ids=["too old", "from the future"])
+    def test_what_is_no_use(self, clock: Clock, keeper: HealthKeeper, take: Take, later: float) -> None:
+        take(DOWN)
+        clock.now += later
+        assert not self.kept(keeper, paris()).knows(Target(MONITOR, "192.0.2.1"))
+
+
+def test_a_group_watches_with_all_its_members(clock: Clock, told: list[OriginHealth]) -> None:
+    names = ("one", "two", "three")
+    monitors = tuple(TcpMonitor(name=name, port=80, interval=10, timeout=1) for name in names)
+    group = MonitorGroup("all", (Member("one"), Member("two"), Member("three")))
+    settings = Settings(
+        SERVER,
+        monitors=monitors,
+        monitor_groups=(group,),
+        pools=(Pool("paris", (Origin("paris-1", "192.0.2.1"),), monitor="all"),),
+    )
     keeper = HealthKeeper()
-    keeper.commit(paris(monitor))
-    keeper.take(Target(monitor, "192.0.2.1"), DOWN)
-    assert judge_row(keeper.table[KEY], monitor) == Verdict(False, 7.0)
+    keeper.on_change = told.extend
+    keeper.commit(settings)
+    one, two, three = targets_of(settings)
+    for target in (one, two, three):
+        keeper.take(target, UP)
+    since = keeper.states[ORIGIN].since
+    for result in (DOWN, UP, DOWN):
+        clock.now += 10
+        keeper.take(one, result)
+        assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (True, since)
+    keeper.take(two, DOWN)
+    assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (False, clock.now)
+    assert told[-1].verdict.up is False
+    assert [watch.monitor.name for watch in keeper.watches(ORIGIN)] == list(names)

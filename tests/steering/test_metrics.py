@@ -132,7 +132,9 @@ def test_each_metric_is_in_one_place_whatever_the_order_of_the_pools() -> None:
 
 def test_the_monitors_of_an_origin() -> None:
     alone, none = PoolStatus("a", True, True, "m", 1, 1, ()), PoolStatus("a", True, True, None, 1, 1, ())
-    group = OriginStatus("o", "192.0.2.1", True, 1.0, monitors=(MonitorStatus("x"), MonitorStatus("y")))
+    group = OriginStatus(
+        "o", "192.0.2.1", True, 1.0, monitors=(MonitorStatus("x", "votes"), MonitorStatus("y", "votes"))
+    )
     assert monitors_of(alone, ORIGINS[0]) == ("m",)
     assert monitors_of(alone, group) == ("x", "y")
     assert monitors_of(none, ORIGINS[0]) == ()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -744,6 +745,61 @@ def curl(*arguments: str) -> str:
     """What curl prints."""
     command = ["curl", "--silent", "--noproxy", "*", "--max-time", str(DEADLINE), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+class TestOrders:
+    def test_an_origin_that_is_forced_down_stays_so_over_kill_9_until_it_is_cleared(self, waypost: Waypost) -> None:
+        config = str(waypost.config)
+        told = run_command("force", config, "site-1", "down", "--for", "1h", "--reason", "new disks")
+        assert (told.returncode, told.stderr) == (0, "")
+        waypost.answers(SORRY)
+        control = waypost.control()
+        os.kill(control, signal.SIGKILL)
+        eventually(lambda: waypost.is_fed() and waypost.control() != control, waypost.log)
+        assert waypost.answer() == SORRY
+        waypost.process.kill()
+        waypost.end()
+        waypost.start()
+        assert waypost.answer() == SORRY
+        shown = run_command("status", config)
+        assert shown.returncode == 1
+        user = pwd.getpwuid(os.getuid()).pw_name
+        assert "new disks" in shown.stdout
+        assert f"by {user} until" in shown.stdout
+        assert "site-1 down" in run_command("force", config).stdout
+        reasons = run_command("answer", config, "www.example.com", "A", "--live").stdout
+        assert "down (forced)" in reasons
+        missing = run_command("force", config, "site-7", "down", "--until-cleared")
+        assert (missing.returncode, "did you mean" in missing.stderr) == (1, True)
+        assert run_command("force", config, "site-1", "--clear").returncode == 0
+        waypost.answers(UP)
+        assert waypost.stop() == 0
+
+    def test_a_pool_that_is_drained_is_down_in_the_end_and_back_when_that_expires(self, waypost: Waypost) -> None:
+        config = str(waypost.config)
+        assert run_command("drain", config, "site", "--over", "1s", "--for", "3s").returncode == 0
+        waypost.answers(SORRY)
+        waypost.answers(UP)
+        assert run_command("force", config).stdout == "nothing is ordered\n"
+
+    def test_after_a_restart_states_are_known_before_the_first_results(self, tmp_path: Path) -> None:
+        settings = web_settings(1).replace('type = "tcp"', 'type = "smtp"').replace('"1s"', '"60s"')
+        with socket.create_server(("127.0.0.1", 0)) as mail:
+            settings = settings.replace("port = 1\n", f"port = {port_of(mail)}\nconsecutive_up = 2\n")
+            waypost = Waypost(tmp_path, settings).launch()
+            try:
+                connection, _ = mail.accept()
+                connection.close()
+                waypost.answers(SORRY)
+                assert waypost.stop() == 0
+                waypost.start()  # nobody greets, and nothing is waited for
+                status = waypost.status()
+                assert status
+                [origin] = status.pools[0].origins
+                assert (origin.up, origin.cause) == (False, "stale")
+                assert waypost.answer() == SORRY
+            finally:
+                waypost.destroy()
 
 
 class TestLimits:

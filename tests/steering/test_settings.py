@@ -14,9 +14,13 @@ from monitors.notify.email import EmailNotifier
 from monitors.notify.webhook import WebhookNotifier
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.smtp import SmtpMonitor
+from steering.guard import Guard
+from steering.maintenance import Maintenance
 from steering.settings import (
     GeoSource,
     LoadBalancer,
+    Member,
+    MonitorGroup,
     Origin,
     Pool,
     RandomSteering,
@@ -89,10 +93,25 @@ def test_a_good_file() -> None:
                 consecutive_down=3,
                 port=25,
             ),
-            IcmpMonitor(name="ping", interval=10.0),
+            IcmpMonitor(name="ping", interval=10.0, damping_flips=5, damping_window=1200.0),
+        ),
+        monitor_groups=(
+            MonitorGroup("deep", (Member("smtp", must_be_healthy=True), Member("ping", monitoring_only=True))),
+        ),
+        guard=Guard(("198.51.100.1",), "ping", 0.8, 0),
+        maintenance=(
+            Maintenance(
+                name="disks",
+                pools=("mail-*",),
+                start=1_796_158_800.0,
+                duration=7200.0,
+                repeat="weekly",
+                drain=600.0,
+                reason="new disks",
+            ),
         ),
         pools=(
-            Pool(name="mail-paris", origins=(mx1, mx2), monitor="smtp"),
+            Pool(name="mail-paris", origins=(mx1, mx2), monitor="deep"),
             Pool(name="mail-newyork", origins=(mx3,), monitor="ping"),
             Pool(name="spare", origins=(spare,), enabled=False),
         ),

@@ -108,7 +108,10 @@ def touched(reader: StoreReader, changes: Health) -> set[tuple[bytes, int]]:
         ({("b", "a"): DOWN}, set()),
         ({("c", "c"): DOWN}, {(ONE, TXT), (TWO, A)}),
         ({("b", "b"): UP}, {(TWO, A), (BOTH, A), (BOTH, TXT)}),
-        ({("last", "last"): DOWN}, set()),
+        (
+            {("last", "last"): DOWN},
+            {(owner, rrtype) for owner in (ONE, TWO, BOTH) for rrtype in (A, TXT)} - {(TWO, TXT)},
+        ),
         ({("none", "a"): DOWN}, set()),
     ],
 )

@@ -242,7 +242,8 @@ def test_the_ttl(ttl: int, fixed: bool, flip_after: float, expected: int) -> Non
             balancer("one", ttl=300), down(10, 11) | down(90, flip_after=5.0), 5, id="the fallback pool answers"
         ),
         pytest.param(balancer("one", ttl=300), down(20, flip_after=5.0), 300, id="a pool of others"),
-        pytest.param(balancer("trio", ttl=300), down(50, flip_after=5.0), 300, id="a pool without a monitor"),
+        pytest.param(balancer("trio", ttl=300), {}, 300, id="a pool without a monitor"),
+        pytest.param(balancer("trio", ttl=300), down(50, flip_after=5.0), 5, id="a pool that only people take down"),
     ],
 )
 def test_whose_health_bounds_the_ttl(lb: LoadBalancer, health: Health, expected: int) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from steering.cli import main
+from steering.commands import command
+from tests.steering.commands.ordering import FakeRunning
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -33,3 +35,11 @@ def waypost(capsys: pytest.CaptureFixture[str]) -> Run:
 def example() -> Path:
     """The example configuration."""
     return CONFIG / "waypost.toml"
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> FakeRunning:
+    """What the commands that order something ask instead of a running waypost."""
+    made = FakeRunning()
+    monkeypatch.setattr(command, "ask_control", made.ask)
+    return made

@@ -16,10 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitors.monitor import Reason, Result
+from monitors.notify.courier import Statistics as NotifierStatistics
 from monitors.scheduler import Statistics
 from steering.cli import main
 from steering.commands import command
-from steering.messages import OriginStatus, PoolStatus, Status, WorkerStatus, ZoneStatus
+from steering.messages import (
+    MonitorStatus,
+    OriginStatus,
+    OverrideStatus,
+    PoolStatus,
+    Status,
+    WorkerStatus,
+    ZoneStatus,
+)
 from tests.steering.running import PROGRAM, environment, run_command, zone_text
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "waypost.toml"
@@ -448,6 +457,45 @@ class TestStatus:
         monkeypatch.delenv("COLUMNS", raising=False)
         out = run("status", config)[1]
         assert "554 go " + "away " * 29 in next(line for line in out.splitlines() if "paris-1" in line)
+
+    def test_who_has_ordered_what_and_why_something_counts_otherwise(
+        self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paris, off = STATUS.pools
+        first, second, third = paris.origins
+        order = OverrideStatus("draining", "new disks", "ann", 0.0, 1_800_000_000.0, "paris-1", 1)
+        planned = OverrideStatus("planned", "", "maintenance weekly", 1_900_000_000.0, 1_900_003_600.0)
+        members = (
+            MonitorStatus("web", "must be healthy", True, "ok", "", 0.01, 5.0),
+            MonitorStatus("ping", "only watches"),
+        )
+        origins = (
+            msgspec.structs.replace(first, cause="forced", share=0.25, override=order),
+            msgspec.structs.replace(second, up=False, cause="damped", monitors=members),
+            msgspec.structs.replace(third, up=True, warning="the certificate ends in 3 days", override=planned),
+        )
+        told = msgspec.structs.replace(
+            STATUS,
+            pools=(msgspec.structs.replace(paris, origins=origins), off),
+            held="9 of 10 targets fail at once",
+            overrides=(order,),
+            notifiers={"ops": NotifierStatistics(0, 2, 5, 1, 0, 0, "refused")},
+        )
+        monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(told))  # noqa: ARG005
+        lines = run("status", config)[1].splitlines()
+
+        def line(name: str) -> str:
+            return next(line for line in lines if name in line)
+
+        assert line("STATES ARE HELD").endswith("9 of 10 targets fail at once")
+        assert line("paris-1").rstrip().endswith("draining 25% by ann until 2027-01-15 08:00:00 UTC: new disks")
+        assert line("paris-2").rstrip().endswith("damped")
+        assert ["web", "up", "10.0", "ms", "ok", "must", "be", "healthy"] in [line.split() for line in lines]
+        assert ["ping", "no", "result", "yet", "only", "watches"] in [line.split() for line in lines]
+        assert "planned by maintenance weekly from 2030-03-17 17:46:40 UTC until" in line("paris-3")
+        assert line("paris-3").rstrip().endswith("warning: the certificate ends in 3 days")
+        assert "paris-1 draining by ann until 2027-01-15 08:00:00 UTC: new disks" in lines
+        assert "notifier ops: 5 delivered, 2 waiting, in trouble: refused" in lines
 
     def test_json(self, config: Path, run: Command) -> None:
         status, out, error = run("status", config, "--json")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import socket
 import stat
@@ -38,7 +39,17 @@ async def handle(request: Message) -> Message:
         return {"reply": object()}
     if request.get("ask") == "wait":
         await trio.sleep_forever()
-    return {"you said": request}
+    if request.get("ask") == "who":
+        return {"you are": request["by"]}
+    return {"you said": {key: value for key, value in request.items() if key != "by"}}
+
+
+async def test_the_user_is_told_by_the_system_and_nobody_else(tmp_path: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_control, tmp_path, handle)
+        user = pwd.getpwuid(os.getuid()).pw_name
+        assert await ask(tmp_path, {"ask": "who", "by": "somebody else"}) == {"you are": user}
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_request_gets_its_reply(tmp_path: Path) -> None:

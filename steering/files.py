@@ -1,0 +1,19 @@
+"""Files that are there whole or not at all, whenever the process or the machine dies."""
+
+import os
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file (0600) and put it in the place of the one before; raises OSError, and then that is still there.
+
+    `durable`: it is on the disk, and not only with the system, when this returns.
+    """
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    with temporary.open("wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,27 @@
+"""Tests of files that are there whole or not at all."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from steering.files import replace_file
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_is_replaced_and_nobody_else_reads_it(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "kept.json"
+    for content in (b"one", b"", b"three"):
+        replace_file(path, content, durable=durable)
+        assert path.read_bytes() == content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    replace_file(path, b"one")
+    (tmp_path / "kept.new").mkdir()
+    with pytest.raises(OSError, match=r"kept\.new"):
+        replace_file(path, b"two")
+    assert path.read_bytes() == b"one"
