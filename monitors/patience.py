@@ -2,11 +2,12 @@
 
 A process that gets no processor, or is busy with something else, finds the replies that came meanwhile and the
 deadlines that passed meanwhile at the same moment, and would take the deadlines first: a host is down because we were
-late. So what a turn of the loop takes beyond its sleep and a TURN is added to every deadline before any of them is
-looked at. That each turn counts for something makes a timeout come even in a loop that is always late; that none counts
-for more gives a check the few turns that it needs.
+late. So what a turn of the loop takes beyond its sleep and a TURN is lost, and deadlines are moments of a clock that
+stands still for what is lost: the patient time. That each turn counts for something makes a timeout come even in a
+loop that is always late; that none counts for more gives a check the few turns that it needs.
 """
 
+import heapq
 import math
 import time
 from types import TracebackType
@@ -24,24 +25,20 @@ than what is then to be done."""
 class wait_at_most:  # noqa: N801 - used like trio.move_on_after
     """`with wait_at_most(seconds):` cancels the block then, or up to a GRAIN later, and goes on behind it."""
 
-    __slots__ = ("_patience", "_scope", "_seconds")
+    __slots__ = ("_scope", "_seconds", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._patience = _of_this_run()
-        deadline = trio.current_time() + self._seconds
-        if deadline < math.inf:
-            deadline = math.ceil(round(deadline / GRAIN, 6)) * GRAIN
-        self._scope = trio.CancelScope(deadline=deadline)
+        self._scope = trio.CancelScope()
         self._scope.__enter__()
-        self._patience.scopes.add(self._scope)
+        self._timer = _of_this_run().start(self._seconds, self._scope)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        self._patience.scopes.discard(self._scope)
+        self._timer.scope = None
         return self._scope.__exit__(kind, error, traceback)
 
 
@@ -50,13 +47,48 @@ def patient_time() -> float:
     return trio.current_time() - _of_this_run().lost
 
 
+class _Timer:
+    __slots__ = ("deadline", "scope")
+
+    def __init__(self, deadline: float, scope: trio.CancelScope) -> None:
+        self.deadline = deadline  # patient time
+        self.scope: trio.CancelScope | None = scope  # none when its block has ended
+
+    def __lt__(self, other: "_Timer") -> bool:
+        return self.deadline < other.deadline
+
+
 class _Patience(trio.abc.Instrument):
-    """The deadlines of one run of Trio that are to be put off."""
+    """The patient time of one run of Trio, and the timers that run by it."""
 
     def __init__(self) -> None:
-        self.scopes: set[trio.CancelScope] = set()
         self.lost = 0.0
+        self._timers: list[_Timer] = []
+        self._alarm = trio.CancelScope()
         self._last = self._now()
+
+    def start(self, seconds: float, scope: trio.CancelScope) -> _Timer:
+        deadline = trio.current_time() - self.lost + seconds
+        if deadline < math.inf:
+            deadline = math.ceil(round(deadline / GRAIN, 6)) * GRAIN
+        timer = _Timer(deadline, scope)
+        heapq.heappush(self._timers, timer)
+        if self._timers[0] is timer:
+            self._alarm.deadline = deadline + self.lost
+        return timer
+
+    async def run(self) -> None:
+        """Cancel, for ever, the blocks whose deadlines have come."""
+        while True:
+            now = trio.current_time() - self.lost
+            while self._timers and self._timers[0].deadline <= now:
+                if scope := heapq.heappop(self._timers).scope:
+                    scope.cancel()
+            self._alarm = trio.CancelScope()
+            if self._timers:
+                self._alarm.deadline = self._timers[0].deadline + self.lost
+            with self._alarm:
+                await trio.sleep_forever()
 
     def after_io_wait(self, timeout: float) -> None:
         # Trio calls this once a turn, before it looks at deadlines.
@@ -65,8 +97,6 @@ class _Patience(trio.abc.Instrument):
         late = min(now - then for now, then in zip(self._last, before, strict=True)) - timeout
         if late > TURN:
             self.lost += late - TURN
-            for scope in self.scopes:
-                scope.deadline += late - TURN
 
     def _now(self) -> tuple[float, float]:
         return trio.current_time(), time.perf_counter()
@@ -82,4 +112,5 @@ def _of_this_run() -> _Patience:
         patience = _Patience()
         _run.set(patience)
         trio.lowlevel.add_instrument(patience)
+        trio.lowlevel.spawn_system_task(patience.run)
         return patience

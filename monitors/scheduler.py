@@ -41,7 +41,7 @@ everything else. Memory needs no limit, as a target has one probe at a time: som
 PROCESSES = 500
 """Commands that run at the same time."""
 
-COLLECTOR_THRESHOLDS = (10_000, 5, 20)
+COLLECTOR_THRESHOLDS = (10_000, 5, 200)
 """Of Python's garbage collector, which would otherwise take thousands of probes that wait for garbage, and go through
 all of them for a tenth of a second, several times a minute."""
 
