@@ -26,10 +26,11 @@ import msgspec
 import trio
 
 from geodata.edition import Edition, EditionWatch, describe_older, look_at
+from monitors.address import join_endpoint
 from monitors.health import Row
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
-from monitors.monitor import Result, Target
+from monitors.monitor import Reason, Result, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import ping_families
@@ -232,6 +233,17 @@ class Control:
         self._health.order(self._overrides)
         if (kept := read_rows(state)) is not None:
             self._health.recall(kept)
+            self._recall_reports(kept)
+
+    def _recall_reports(self, kept: KeptHealth) -> None:
+        """What other checkers had reported counts on, with the age of the row that it made."""
+        external = {monitor.name for monitor in kept.monitors if isinstance(monitor, ExternalMonitor)}
+        for each in kept.rows:
+            if each.monitor in external and each.row.reason in (Reason.OK, Reason.REPORTED_DOWN):
+                key = each.monitor, join_endpoint(each.address, each.port, each.host)
+                report = Report(each.row.reason is Reason.OK, each.row.evidence, each.row.rtt)
+                age = max(0.0, time.time() - each.row.checked)
+                self._scheduler.tools.mailbox.put(key, report, trio.current_time() - age)
 
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""

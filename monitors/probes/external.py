@@ -1,20 +1,22 @@
 """external: no check of our own. The last report of another checker counts until it is too old.
 
 A report takes effect when it comes, and counts once more at each interval. Until the first one, a target has `max_age`
-to get it, in which it is up: a restart must not take down what is well.
+to get it, in which it is up: a start must not take down what is well.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import trio
 from msgspec import Meta
 
-from monitors.monitor import Monitor, Reason, Result
+from monitors.monitor import Monitor, Reason, Result, Takes
 from monitors.tools import Tools
 
 
 class ExternalMonitor(Monitor, frozen=True, kw_only=True, tag="external"):
     """`max_age` in seconds; `when_too_old` is what a target is without a report that is younger."""
+
+    takes: ClassVar[Takes] = Takes.NOTHING
 
     max_age: Annotated[float, Meta(ge=1, le=86400)] = 300.0
     when_too_old: Literal["down", "up"] = "down"

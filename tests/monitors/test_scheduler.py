@@ -322,6 +322,7 @@ async def test_what_takes_nothing_waits_for_nobody(autojump_clock: MockClock, mo
 def test_what_each_kind_takes() -> None:
     takes = {name: kind.monitor.takes for name, kind in PROBES.items()}
     assert takes.pop("icmp") is Takes.NOTHING
+    assert takes.pop("external") is Takes.NOTHING
     assert takes.pop("exec") is Takes.PROCESS
     assert set(takes.values()) == {Takes.FILE}
 

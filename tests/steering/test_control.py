@@ -856,6 +856,22 @@ class TestRows:
         stage.give(DOWN)
         assert stage.notifications.news() == [("down", "site", "site-1"), ("down", "site", "")]
 
+    async def test_reports_of_others_are_known_after_a_restart(self, stage: Stage) -> None:
+        pools, _, _ = web_settings(80).partition("[[zone]]")
+        stage.write(pools + EXTERNAL)
+        stage.scheduler.settled.set()
+        settings = load_settings(stage.config)
+        await stage.control.take(settings)
+        target = stage.scheduler.find("elsewhere", "192.0.2.7")
+        assert target is not None
+        stage.health.take(target, Result(False, Reason.REPORTED_DOWN, "behind"))
+        control.write_rows(stage.state, stage.health.keep(settings.monitors))
+        stage.scheduler.tools.mailbox = Mailbox()
+        stage.new_control().remember()
+        age, report = stage.scheduler.tools.mailbox.look(target.key, trio.current_time())
+        assert report == Report(False, "behind")
+        assert 0 <= age < 60
+
     @pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", b"\xff" * 100])
     async def test_what_cannot_be_read_is_said_and_does_not_count(
         self, stage: Stage, caplog: pytest.LogCaptureFixture, content: bytes
