@@ -34,14 +34,18 @@ def pack(kind: str, columns: Mapping[str, Column]) -> bytes:
     """The columns of a map of this kind as bytes."""
     described = tuple((name, _typecode(column), len(column)) for name, column in columns.items())
     header = msgspec.json.encode(_Header(kind, described))
-    parts = [_padded(header)]
+    parts: list[Column | bytes] = [len(header).to_bytes(8, "little"), _padded(header)]
     for column in columns.values():
-        items = array(_typecode(column), column)
+        items = column
         if sys.byteorder == "big":
+            items = array(_typecode(column), column)
             items.byteswap()
-        parts.append(_padded(items.tobytes()))
-    content = b"".join((len(header).to_bytes(8, "little"), *parts))
-    return b"".join((_MAGIC, blake2b(content, digest_size=16).digest(), content))
+        size = len(items) * items.itemsize
+        parts += (items, bytes(_rounded(size) - size))
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return b"".join((_MAGIC, digest.digest(), *parts))  # the only copy: columns may be large
 
 
 def unpack(kind: str, packed: bytes | mmap.mmap, name: str) -> dict[str, Column]:

@@ -10,7 +10,7 @@ of a mapped file.
 import ipaddress
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import ne
 from typing import Self, TypeAlias
@@ -97,7 +97,9 @@ class Ranges:
 
     def merged(self) -> Self:
         """The same map with as few runs as possible."""
-        changes = [True, *map(ne, self.ids[1:], self.ids)]
+        changes = b"\1" + bytes(map(ne, memoryview(self.ids)[1:], self.ids))
+        if 0 not in changes:
+            return self
         columns = tuple(array("I" if self.bits == 32 else "Q", compress(column, changes)) for column in self.columns)
         return type(self)(self.bits, columns, array("I", compress(self.ids, changes)))
 
@@ -115,11 +117,44 @@ class Ranges:
                 column.extend(ours[first + 1 : last + 1])
         return result.merged()
 
+    def paired(self, other: Self, pair: Callable[[int, int], int]) -> Self:
+        """For each of our ids and the one of `other` for the same addresses what `pair` gives for the two; merged.
+
+        It is asked once for each pair that there is.
+        """
+        if len(other.ids) > len(self.ids):
+            return other.paired(self, lambda theirs, ours: pair(ours, theirs))
+        ids = _Pairs(pair)
+        result = self.empty(self.bits)
+        first = 0
+        for start, end, their_id in other:
+            their_key = their_id << 32
+            last = self.find(end - 1)
+            result.append(start, ids[their_key | self.ids[first]])
+            assert isinstance(result.ids, array)
+            result.ids.extend(map(ids.__getitem__, map(their_key.__or__, self.ids[first + 1 : last + 1])))
+            for column, ours in zip(result.columns, self.columns, strict=True):
+                assert isinstance(column, array)
+                column.extend(ours[first + 1 : last + 1])
+            first = last + 1 if self.start(last + 1) == end else last
+        return result.merged()
+
     def _leave(self, around: list[tuple[int, int]], until: int, outside: int) -> None:
         while around and around[-1][0] <= until:
             end, _ = around.pop()
             if end < 1 << self.bits:
                 self.append(end, around[-1][1] if around else outside)
+
+
+class _Pairs(dict[int, int]):
+    """The id of each pair of ids, by both of them in one number, which is half the size of a tuple."""
+
+    def __init__(self, pair: Callable[[int, int], int]) -> None:
+        self._pair = pair
+
+    def __missing__(self, key: int) -> int:
+        self[key] = id_ = self._pair(key & 0xFFFFFFFF, key >> 32)
+        return id_
 
 
 def parse_network(text: str) -> tuple[int, int, int]:

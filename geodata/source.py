@@ -9,7 +9,6 @@ from geodata.ranges import Ranges
 class Source(msgspec.Struct, frozen=True, eq=False):
     """The ids of `ipv4` and `ipv6` are indices into `places`; id 0 is `NOWHERE`: this source does not know.
 
-    Every other place has a country: a record without one says nothing that steering can use.
     `operator`: the operator's own word, which goes before every database. `built`: Unix seconds, of the data.
     """
 
@@ -28,8 +27,8 @@ class PlaceList:
         self._ids = {NOWHERE: 0}
 
     def id_of(self, place: Place) -> int:
-        """The id; 0 for every place without a country."""
-        return self._ids.setdefault(place, len(self._ids)) if place.country else 0
+        """The id."""
+        return self._ids.setdefault(place, len(self._ids))
 
     def places(self) -> tuple[Place, ...]:
         """The places, each at its id."""

@@ -1,11 +1,14 @@
-"""The kinds of source: one file each, a function path → Source that raises GeoError."""
+"""The kinds of source: one file each, a function path → Source that raises GeoError.
+
+Those whose files say when their data was built have a second one that reads this alone.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from geodata.source import Source
 from geodata.sources.country import read_country
-from geodata.sources.maxmind import read_maxmind
+from geodata.sources.maxmind import read_built, read_maxmind
 from geodata.sources.networks import read_networks
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
@@ -13,3 +16,5 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "networks": read_networks,
     "country": read_country,
 }
+
+BUILT: dict[str, Callable[[Path], int | None]] = {"maxmind": read_built}

@@ -1,18 +1,24 @@
 """A writer of small MaxMind databases: every record size, and trees that no honest writer makes."""
 
 import ipaddress
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-_STRING, _UINT16, _UINT32, _MAP, _UINT64, _ARRAY = 2, 5, 6, 7, 9, 11
+_STRING, _DOUBLE, _UINT16, _UINT32, _MAP, _UINT64, _ARRAY = 2, 3, 5, 6, 7, 9, 11
 
 Child = tuple[str, int] | None
-"""Where a record leads: ("node", number), ("data", number), or nowhere."""
+"""Where a record leads: ("node", number), ("data", number), ("byte", offset in the data), or nowhere."""
 
 
 def write_networks(
-    path: Path, networks: dict[str, object], *, record_size: int = 24, aliases: tuple[str, ...] = ()
+    path: Path,
+    networks: dict[str, object],
+    *,
+    record_size: int = 24,
+    aliases: tuple[str, ...] = (),
+    metadata: Mapping[str, object] = MappingProxyType({}),
 ) -> Path:
     """An IPv6 tree with IPv4 networks below ::/96; `aliases` are IPv6 networks that lead there, too."""
     nodes: list[list[Child]] = [[None, None]]
@@ -22,7 +28,7 @@ def write_networks(
     root = _insert(nodes, "0" * 96, None) if aliases else None
     for text in aliases:
         _insert(nodes, _bits(text), root)
-    return write_tree(path, nodes, data, record_size=record_size)
+    return write_tree(path, nodes, data, record_size=record_size, metadata=metadata)
 
 
 def write_tree(
@@ -38,16 +44,25 @@ def write_tree(
     offsets, section = [], b""
     for record in data:
         offsets.append(len(section))
-        section += _encoded(record)
+        section += encoded(record)
 
     def record_of(child: Child) -> int:
         if child is None:
             return len(nodes)
         kind, number = child
-        return number if kind == "node" else len(nodes) + 16 + offsets[number]
+        return number if kind == "node" else len(nodes) + 16 + (offsets[number] if kind == "data" else number)
 
+    tree = b"".join(_node(record_of(left), record_of(right), record_size) for left, right in nodes)
+    path.write_bytes(tree + bytes(16) + section + metadata_of(len(nodes), record_size, ip_version, metadata))
+    return path
+
+
+def metadata_of(
+    node_count: int, record_size: int, ip_version: int, changes: Mapping[str, object] = MappingProxyType({})
+) -> bytes:
+    """The end of a file."""
     about = {
-        "node_count": _uint(_UINT32, len(nodes)),
+        "node_count": _uint(_UINT32, node_count),
         "record_size": _uint(_UINT16, record_size),
         "ip_version": _uint(_UINT16, ip_version),
         "database_type": "Test-City",
@@ -57,10 +72,7 @@ def write_tree(
         "build_epoch": _uint(_UINT64, 1_700_000_000),
         "description": {"en": "a test"},
     }
-    tree = b"".join(_node(record_of(left), record_of(right), record_size) for left, right in nodes)
-    end = b"\xab\xcd\xefMaxMind.com" + _encoded(about | dict(metadata))
-    path.write_bytes(tree + bytes(16) + section + end)
-    return path
+    return b"\xab\xcd\xefMaxMind.com" + encoded(about | dict(changes))
 
 
 def _bits(text: str) -> str:
@@ -91,18 +103,21 @@ def _node(left: int, right: int, record_size: int) -> bytes:
     return left.to_bytes(record_size // 8, "big") + right.to_bytes(record_size // 8, "big")
 
 
-def _encoded(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """A value in the data section; bytes are encoded already, a pointer for example."""
     match value:
         case dict():
-            items = b"".join(_encoded(key) + _encoded(item) for key, item in value.items())
+            items = b"".join(encoded(key) + encoded(item) for key, item in value.items())
             return _control(_MAP, len(value)) + items
         case list():
-            return _control(_ARRAY, len(value)) + b"".join(map(_encoded, value))
+            return _control(_ARRAY, len(value)) + b"".join(map(encoded, value))
         case str():
             return _control(_STRING, len(value.encode())) + value.encode()
         case int():
             return _uint(_UINT32, value)
-        case bytes():  # already encoded
+        case float():
+            return _control(_DOUBLE, 8) + struct.pack(">d", value)
+        case bytes():
             return value
     raise TypeError(value)
 

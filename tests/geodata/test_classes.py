@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from geodata.classes import ClassMap, PlaceMap, compile_classes, compile_places
+from geodata.classes import ClassMap, Finding, PlaceMap, compile_classes, compile_places, compile_rules
+from geodata.continents import CONTINENT_OF
 from geodata.errors import GeoError
 from geodata.place import NOWHERE, Place
-from geodata.ranges import Ranges, parse_network
+from geodata.ranges import MAPPED_END, MAPPED_START, Ranges, parse_network
 from geodata.regions import Regions
 from geodata.source import Source
 
-from .strategies import ranges
+from .strategies import addresses, near, ranges
 
 REGIONS = Regions.load()
+NO_REGIONS = Regions({})
 
 
 def source(name: str, networks: dict[str, Place], operator: bool = False) -> Source:
@@ -92,6 +95,90 @@ def test_operators_networks_go_first_among_themselves_in_order() -> None:
     other = source("other", {"192.0.2.0/25": Place(country="JP")}, operator=True)
     names = [compile_places(order, REGIONS).find("192.0.2.1") for order in ([FIRST, OWN, other], [other, FIRST, OWN])]
     assert [name and name.source for name in names] == ["own", "other"]
+
+
+CITY = source(
+    "city",
+    {
+        "10.0.0.0/8": Place("EU", None, "FR", latitude=46.0, longitude=2.0),
+        "10.1.0.0/16": Place("EU", None, "FR", "FR-IDF", latitude=48.8566, longitude=2.3522),
+        "2001:db8::/32": Place("NA", None, "US", "US-CA"),
+    },
+)
+ASN = source("asn", {"10.0.0.0/9": Place(asn=64500), "10.128.0.0/10": Place(asn=64501), "2001:db8::/31": Place(asn=7)})
+
+
+@pytest.mark.parametrize("order", [[CITY, ASN], [ASN, CITY]])
+def test_a_city_and_an_asn_database_complete_each_other(order: list[Source]) -> None:
+    places = compile_places(order, REGIONS)
+    both = ", ".join(source.name for source in order)
+    whole = Place("EU", "WEU", "FR", latitude=46.0, longitude=2.0)
+    part = Place("EU", "WEU", "FR", "FR-IDF", latitude=48.8566, longitude=2.3522)
+    expected = {
+        "10.0.0.1": Finding(replace(whole, asn=64500), "10.0.0.0/16", both),
+        "10.1.0.1": Finding(replace(part, asn=64500), "10.1.0.0/16", both),
+        "10.128.0.1": Finding(replace(whole, asn=64501), "10.128.0.0/10", both),
+        "10.192.0.1": Finding(whole, "10.192.0.0/10", "city"),
+        "2001:db8::1": Finding(Place("NA", "WNAM", "US", "US-CA", 7), "2001:db8::/32", both),
+        "2001:db9::1": Finding(Place(asn=7), "2001:db9::/32", "asn"),
+    }
+    assert {address: places.find(address) for address in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        (Place(country="FR"), Place("EU", None, "FR", "FR-IDF", 7), Place("EU", None, "FR", "FR-IDF", 7)),
+        (
+            Place(country="FR"),
+            Place(None, None, "FR", None, None, 1.0, 2.0),
+            Place(None, None, "FR", None, None, 1.0, 2.0),
+        ),
+        (Place(country="FR", asn=1), Place("EU", country="FR", asn=2), Place("EU", country="FR", asn=1)),
+        # Of another country, only the AS number counts.
+        (Place(country="FR"), Place("XX", None, "US", "US-CA", 7, 1.0, 2.0), Place(country="FR", asn=7)),
+        # Coordinates of another part of the country are not those of this one.
+        (
+            Place(country="US", subdivision="US-NY"),
+            Place("NA", None, "US", "US-CA", None, 1.0, 2.0),
+            Place("NA", None, "US", "US-NY"),
+        ),
+        (Place("EU"), Place("EU", None, "FR"), Place("EU", None, "FR")),
+        (Place("EU"), Place("NA", None, "US"), Place("EU")),
+    ],
+)
+def test_what_a_second_source_adds(first: Place, second: Place, both: Place) -> None:
+    places = compile_places([source("a", {"10.0.0.0/8": first}), source("b", {"10.0.0.0/8": second})], NO_REGIONS)
+    finding = places.find("10.0.0.1")
+    assert finding is not None
+    continent = both.continent or CONTINENT_OF.get(both.country or "")
+    assert finding.place == replace(both, continent=continent)
+    assert finding.source == ("a" if both == first else "a, b")
+
+
+@given(st.lists(st.tuples(ranges(32, 4), ranges(128, 4)), min_size=1, max_size=4), st.data())
+def test_merging_is_the_same_address_by_address(layers: list[tuple[Ranges, Ranges]], data: st.DataObject) -> None:
+    """Sources that each know one field."""
+    fields = ("asn", "continent", "asn", "continent")
+    texts = ("EU", "NA", "OC")
+    tables = [
+        (NOWHERE, *(Place(asn=10 * rank + 1 + i) if field == "asn" else Place(texts[i]) for i in range(3)))
+        for rank, field in enumerate(fields)
+    ]
+    sources = [Source(str(rank), tables[rank], *layers[rank]) for rank in range(len(layers))]
+    places = compile_places(sources, NO_REGIONS)
+    for bits, find in ((32, places.find4), (128, places.find6)):
+        address = data.draw(near(layers[0][bits == 128]))
+        if bits == 128 and address >> 32 == 0xFFFF:
+            continue
+        said = [
+            tables[rank][runs[bits == 128].ids[runs[bits == 128].find(address)]] for rank, runs in enumerate(layers)
+        ]
+        expected = Place(
+            asn=next((place.asn for place in said if place.asn), None),
+            continent=next((place.continent for place in said if place.continent), None),
+        )
+        assert places.places[find(address)[0]] == expected
 
 
 def test_no_source_knows_nothing() -> None:
@@ -182,6 +269,123 @@ def test_classes_out_of_bounds(class_: int) -> None:
         compile_classes(places, by_country, unknown=class_)
     with pytest.raises(ValueError, match="is not from 0 to"):
         compile_classes(places, by_country, [("10.0.0.0/8", class_)], unknown=0)
+
+
+def test_a_class_may_depend_on_place_and_networks_in_any_way() -> None:
+    places = compile_places([CITY, ASN], REGIONS)
+    asked: list[tuple[Place, frozenset[str]]] = []
+
+    def classify(place: Place, networks: frozenset[str]) -> int:
+        """Of three rules, each with lists of which one must match, the first."""
+        asked.append((place, networks))
+        rules = (
+            networks & {"10.0.0.0/24", "2001:db8:1::/48"} and place.continent in ("EU", "NA"),
+            place.asn in (64500, 7) and place.subdivision in ("FR-IDF", "US-CA"),
+            networks & {"10.0.0.0/15", "192.0.2.0/24", "::ffff:192.0.2.0/121"},
+        )
+        return next((number for number, matches in enumerate(rules, 1) if matches), 0)
+
+    networks = ["10.0.0.0/15", "10.0.0.0/24", "192.0.2.0/24", "::ffff:192.0.2.0/121", "2001:db8:1::/48"]
+    compiled = compile_rules(places, classify, networks)
+    expected = {
+        "10.0.0.1": 1, "10.0.1.1": 3, "10.1.0.1": 2, "10.2.0.1": 0, "192.0.2.1": 3, "192.0.2.200": 3, "192.0.3.1": 0,
+        "2001:db8:1::1": 1, "2001:db8:2::1": 2, "2001:db9::1": 0, "::1": 0,
+    }  # fmt: skip
+    assert {text: class_at(compiled, text) for text in expected} == expected
+    assert len(asked) == len(set(asked))
+    assert (NOWHERE, frozenset(networks[2:4])) in asked
+
+
+def test_rules_with_bad_networks_or_classes() -> None:
+    places = compile_places([], REGIONS)
+    with pytest.raises(GeoError) as error:
+        compile_rules(places, lambda *_: 0, ["nonsense", "10.0.0.0/8", "10.0.0.1/8"])
+    assert len(error.value.problems) == 2
+    with pytest.raises(ValueError, match="class -1"):
+        compile_rules(places, lambda *_: -1, [])
+
+
+RULE = st.tuples(
+    st.sets(st.sampled_from(["EU", "NA", "OC"])),
+    st.sets(st.sampled_from([1, 2])),
+    st.lists(st.tuples(addresses(32), st.integers(0, 32)), max_size=4),
+    st.lists(st.tuples(addresses(128), st.integers(0, 128)), max_size=4),
+    st.integers(0, 2),
+)
+
+
+@given(st.lists(RULE, max_size=4), *(ranges(bits, 4) for bits in (32, 128, 32, 128)), st.data())
+def test_the_scope_is_the_widest_that_is_of_one_class_whatever_the_rules(
+    rules: list[tuple[set[str], set[int], list[tuple[int, int]], list[tuple[int, int]], int]],
+    city4: Ranges,
+    city6: Ranges,
+    asn4: Ranges,
+    asn6: Ranges,
+    data: st.DataObject,
+) -> None:
+    city = Source("city", (NOWHERE, Place("EU"), Place("NA"), Place("OC")), city4, city6)
+    asn = Source("asn", (NOWHERE, Place(asn=1), Place(asn=2), Place(asn=3)), asn4, asn6)
+
+    def text(bits: int, network: tuple[int, int]) -> str:
+        address, length = network
+        return str(ipaddress.ip_network((address.to_bytes(bits // 8, "big"), length), strict=False))
+
+    named = [
+        (continents, asns, {text(32, each) for each in in4} | {text(128, each) for each in in6}, class_)
+        for continents, asns, in4, in6, class_ in rules
+    ]
+
+    def classify(place: Place, networks: frozenset[str]) -> int:
+        for continents, asns, around, class_ in named:
+            if (
+                (not continents or place.continent in continents)
+                and (not asns or place.asn in asns)
+                and (not around or around & networks)
+            ):
+                return class_
+        return 9
+
+    # An IPv6 network that has ::ffff:0:0/96 in it says nothing of IPv4 clients: that is not what is asked here.
+    mentioned = {each for _, _, around, _ in named for each in around}
+    compiled = compile_rules(compile_places([city, asn], NO_REGIONS), classify, mentioned)
+
+    def class_of(bits: int, address: int) -> int:
+        runs = (city4, asn4) if bits == 32 else (city6, asn6)
+        place = Place(
+            city.places[runs[0].ids[runs[0].find(address)]].continent,
+            asn=asn.places[runs[1].ids[runs[1].find(address)]].asn,
+        )
+        parsed = (ipaddress.IPv4Address if bits == 32 else ipaddress.IPv6Address)(address)
+        return classify(place, frozenset(each for each in mentioned if parsed in ipaddress.ip_network(each)))
+
+    for bits, runs, find in ((32, city4, compiled.find4), (128, city6, compiled.find6)):
+        address = data.draw(near(runs))
+        if bits == 128 and address >> 32 == 0xFFFF:
+            continue
+        class_, scope = find(address)
+        assert class_ == class_of(bits, address)
+        edges = {0, *(edge for each in ((city4, asn4) if bits == 32 else (city6, asn6)) for edge, _, _ in each)}
+        for network in map(ipaddress.ip_network, mentioned):
+            if network.max_prefixlen == bits:
+                edges |= {int(network.network_address), int(network.broadcast_address) + 1}
+        if bits == 128:
+            edges |= {MAPPED_START, MAPPED_END}
+
+        def classes_in(length: int, edges: set[int] = edges, bits: int = bits, address: int = address) -> set[int]:
+            """The classes of a prefix around the address: of its first address, and of each edge inside."""
+            start = address >> bits - length << bits - length
+            inside = {start, *(edge for edge in edges if start <= edge < start + (1 << bits - length))}
+            if bits == 128 and start <= MAPPED_START < start + (1 << bits - length):
+                return {class_of(128, each) for each in inside - {MAPPED_START}} | classes_of_ipv4()
+            return {class_of(bits, each) for each in inside}
+
+        def classes_of_ipv4() -> set[int]:
+            runs4, _ = compiled.ranges()
+            return {id_ if len(runs4.ids) == 1 else -1 for id_ in runs4.ids}
+
+        assert classes_in(scope) == {class_}
+        if scope:
+            assert classes_in(scope - 1) != {class_}
 
 
 def test_rules_that_split_the_world_alike_share_a_map() -> None:

@@ -66,6 +66,23 @@ def test_a_table_gives_each_run_another_id(data: st.DataObject, bits: int) -> No
     assert id_at(translated, address) == [5, 6, 5][id_at(runs, address)]
 
 
+@given(st.data(), FAMILIES)
+def test_two_at_once_have_an_id_for_each_pair(data: st.DataObject, bits: int) -> None:
+    one, other = data.draw(ranges(bits)), data.draw(ranges(bits, classes=4))
+    asked: list[tuple[int, int]] = []
+
+    def pair(ours: int, theirs: int) -> int:
+        asked.append((ours, theirs))
+        return ours * theirs
+
+    both = one.paired(other, pair)
+    assert is_merged(both)
+    assert len(asked) == len(set(asked))
+    for address in (data.draw(near(one)), data.draw(near(other)), data.draw(near(both))):
+        assert id_at(both, address) == id_at(one, address) * id_at(other, address)
+        assert (id_at(one, address), id_at(other, address)) in asked
+
+
 @pytest.mark.parametrize(
     ("text", "network"),
     [

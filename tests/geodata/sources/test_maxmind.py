@@ -1,6 +1,7 @@
 """MaxMind databases: the answers of the package's own Reader, and one error for everything that is broken."""
 
 import ipaddress
+import math
 import random
 from pathlib import Path
 
@@ -25,6 +26,7 @@ CITY: dict[str, object] = {
     "subdivisions": [{"iso_code": "CA"}, {"iso_code": "XX"}],
 }
 FRANCE: dict[str, object] = {"country": {"iso_code": "FR"}}
+PARIS = Place(country="FR", latitude=48.8566, longitude=2.35)
 NETWORKS: dict[str, object] = {
     "0.0.0.0/8": {"country": {"iso_code": "AU"}},
     "10.0.0.0/9": FRANCE,
@@ -143,8 +145,20 @@ def test_aliases_of_ipv4_are_nowhere_in_ipv6(tmp_path: Path) -> None:
         ({"country": {"iso_code": "ZZ"}}, NOWHERE),
         ({"country": {"iso_code": ["FR"]}}, NOWHERE),
         ({"country": "FR"}, NOWHERE),
-        ({"continent": {"code": "EU"}}, NOWHERE),
-        ({"autonomous_system_number": 64501}, NOWHERE),
+        ({"continent": {"code": "EU"}}, Place("EU")),
+        ({"autonomous_system_number": 64501}, Place(asn=64501)),
+        ({"autonomous_system_number": 64501, "country": {"iso_code": "ZZ"}}, Place(asn=64501)),
+        (FRANCE | {"location": {"latitude": 48.85661, "longitude": 2.35}}, PARIS),
+        (FRANCE | {"location": {"latitude": 48.85661}}, Place(country="FR")),
+        (FRANCE | {"location": {"latitude": 91.0, "longitude": 2.35}}, Place(country="FR")),
+        (FRANCE | {"location": {"latitude": math.nan, "longitude": 2.35}}, Place(country="FR")),
+        (FRANCE | {"location": {"latitude": "48", "longitude": b"\x01\x07"}}, Place(country="FR")),
+        ({"location": {"latitude": 0.0, "longitude": 0.0}}, NOWHERE),
+        (
+            FRANCE | {"location": {"latitude": 0.0, "longitude": -180.0}},
+            Place(country="FR", latitude=0.0, longitude=-180.0),
+        ),
+        ({"country_code": "FR", "latitude": 48.85661, "longitude": 2.35}, PARIS),
         ("FR", NOWHERE),
         ([FRANCE], NOWHERE),
     ],
@@ -214,9 +228,26 @@ def test_a_small_tree_that_opens_into_a_huge_one(tmp_path: Path) -> None:
 
 
 def test_data_that_opens_into_a_huge_one(tmp_path: Path) -> None:
-    """Each level of arrays points to the next one twice."""
+    """Each level of arrays points to the next one twice: what no place needs is not followed."""
     levels = b"".join(b"\x02\x04" + 2 * (b"\x20" + bytes((6 * (i + 1),))) for i in range(40))
-    broken(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [levels + b"\x41x"]), "not a usable MaxMind database")
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [levels + b"\x41x"]))
+    assert source.places == (NOWHERE,)
+
+
+def test_records_inside_each_other(tmp_path: Path) -> None:
+    """{"x": {"x": ... "y"}}, and the tree leads to every map in it: each is as long as all the others below it."""
+    depth = 10
+    nodes: list[list[Child]] = [[("node", 2 * i + 1), ("node", 2 * i + 2)] for i in range((1 << depth) - 1)]
+    nodes += [[("byte", 6 * i), ("byte", 6 * i + 3)] for i in range(1 << depth)]
+    data = b"\xe1\x41x" * (2 << depth) + b"\x41y"
+    broken(write_tree(tmp_path / "a.mmdb", nodes, [data], ip_version=4), "records overlap")
+
+
+def test_pointers_that_go_in_a_circle(tmp_path: Path) -> None:
+    broken(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [b"\x20\x00"]), "a pointer leads to a pointer")
+    inner = b"\xe1\x47country\x20\x00"  # the country of the country is the record
+    source = read_maxmind(write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [inner]))
+    assert source.places == (NOWHERE,)
 
 
 @pytest.mark.parametrize(
