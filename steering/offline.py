@@ -18,12 +18,12 @@ import dns.rcode
 import dns.rdatatype
 import msgspec
 
-from geodata.classes import PlaceMap, compile_classes
+from geodata.classes import PlaceMap, compile_rules
 from geodata.place import NOWHERE, Place
 from geodata.regions import Regions
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
-from steering.balance.rules import DEFAULT_CLASS, Classifier, Rules, name_rule, split_world
+from steering.balance.rules import Classifier, Rules, name_rule, route_of_class
 from steering.compose import Location, compose
 from steering.prepare import load_places
 from steering.problems import did_you_mean
@@ -142,12 +142,12 @@ def override_health(settings: Settings, down: tuple[str, ...], health: Health) -
 
 def locate(client: Client, settings: Settings) -> tuple[Place, str, Mapping[Rules, AddressMap]]:
     """The place of a client, what says so, and the maps with which to answer it; raises GeoError."""
-    needed = rules_in_use(settings.load_balancers)
+    needed = rules_in_use(settings)
     if client.address is None:
         return client.place, "given", {rules: FixedClass(Classifier(rules)(client.place)) for rules in needed}
     places = load_places(settings)
     maps: dict[Rules, AddressMap] = {
-        rules: compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS) for rules in needed
+        rules: compile_rules(places, Classifier(rules), rules.networks) for rules in needed
     }
     place, source = find_place(places, client.address)
     return place, source, maps
@@ -185,7 +185,7 @@ def answer_offline(
         raise OfflineError(f"{name} {rrtype}: {error}") from error
     question.flags &= ~dns.flags.RD
     query = parse_query_untrusted(question.to_wire())
-    witness = Witness(query, client.address or "0.0.0.0")
+    witness = Witness(query, client.address or "0.0.0.0", world.trusts)
     answer = compose(query, witness, random.Random(seed).random, world)
     reply = dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope))
     return Told(
@@ -198,20 +198,18 @@ def answer_offline(
         authority=_lines(reply.authority),
         additional=_lines(reply.additional),
         scope=None if client.address is None else witness.scope,
-        reasons=tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values()),
+        reasons=tuple(_explain(steering, number, client, place, world) for steering, number in witness.asked.values()),
     )
 
 
-def _explain(steering: Steering, number: int, place: Place, world: World) -> SteeringReason:
-    rules, _ = split_world(steering.balancer)
-    # Only a network can contradict the place.
-    rule = name_rule(steering.balancer, place) if Classifier(rules)(place) == number else "network_pools"
+def _explain(steering: Steering, number: int, client: Client, place: Place, world: World) -> SteeringReason:
     return explain_steering(
         steering.balancer,
         steering.rrtype,
-        steering.orders[number],
-        rule,
+        route_of_class(steering.routes, number),
+        name_rule(steering.balancer, place, client.address),
         steering.plans[number],
+        place,
         world.pools,
         world.states,
         world.health,

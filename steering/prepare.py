@@ -24,13 +24,13 @@ import msgspec
 import trio
 
 import geodata
-from geodata.classes import ClassMap, PlaceMap, compile_classes, compile_places
+from geodata.classes import ClassMap, PlaceMap, compile_places, compile_rules
 from geodata.errors import GeoError
 from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
 from geodata.sources import SOURCES
 from geodata.sources.country import COUNTRY_FILE
-from steering.balance.rules import DEFAULT_CLASS, Classifier
+from steering.balance.rules import Classifier
 from steering.messages import MapFile
 from steering.serve.feed import FrameReader, encode_frame
 from steering.settings import Settings
@@ -39,7 +39,7 @@ from steering.zones.load import LoadReport, ZonesError, stage_zones
 from steering.zones.store import Store, StoreError
 from steering.zones.zonefile import FileRead
 
-MAP_FORMAT = 1
+MAP_FORMAT = 2
 """Raised when the same input compiles to another map than before."""
 NICENESS = 5
 """Of the child: where processors are few, answers come first, and yet it gets on."""
@@ -177,7 +177,7 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
 
     Raises GeoError, and OSError when the directory cannot be written.
     """
-    needed = sorted(rules_in_use(settings.load_balancers), key=msgspec.msgpack.encode)
+    needed = sorted(rules_in_use(settings), key=msgspec.msgpack.encode)
     if not needed:
         return ()
     directory = Path(settings.server.state) / "maps"
@@ -190,7 +190,7 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
         path = directory / f"{name}.map"
         if not _is_usable(path):
             places = places or load_places(settings)
-            compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS).write(path)
+            compile_rules(places, Classifier(rules), rules.networks).write(path)
         path.touch()
         maps.append(MapFile(rules, str(path)))
     _remove_old_maps(directory, {Path(each.path) for each in maps})

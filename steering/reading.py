@@ -38,7 +38,10 @@ from steering.problems import Key, did_you_mean, show
 BAD: Final = object()
 """Stands for a value that could not be read; its problem has been noted."""
 
-DURATIONS = frozenset({"burst_window", "give_up_after", "group_for", "interval", "repeat_every", "timeout", "ttl"})
+DURATIONS = frozenset(
+    {"burst_window", "give_up_after", "group_for", "interval", "maximum_age", "ramp_up", "repeat_every", "timeout"}
+    | {"ttl"}
+)
 """Keys whose numbers are seconds and may be written with a unit: "500ms", "60s", "2m", "1h"."""
 
 _PATTERNS = {

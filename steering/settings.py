@@ -37,6 +37,7 @@ from steering.records.cname import CNAME
 from steering.values import (
     Address,
     CharacterString,
+    Continent,
     Country,
     FilePath,
     Identifier,
@@ -81,6 +82,15 @@ def parse_settings(text: str, file: Path) -> "Settings":
     return settings
 
 
+class ClientLocation(msgspec.Struct, frozen=True):
+    """[server.location]: what says where a client is."""
+
+    prefer_ecs: Literal["always", "never", "listed"] = "always"
+    """Whose client subnets (RFC 7871) count; otherwise the source address of the question does."""
+    trusted_resolvers: tuple[Network, ...] = ()
+    """The resolvers that are listed."""
+
+
 class Server(msgspec.Struct, frozen=True):
     """[server]: where questions arrive, and where everything is kept that must survive."""
 
@@ -97,6 +107,7 @@ class Server(msgspec.Struct, frozen=True):
     cookie_secrets: FilePath | None = None
     """A file of secrets for DNS cookies that servers of one address share; without it, waypost makes its own."""
     rate_limit: RateLimit = RateLimit()
+    location: ClientLocation = ClientLocation()
 
 
 class GeoSource(msgspec.Struct, frozen=True):
@@ -122,6 +133,28 @@ class Origin(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "records", of_address | self.records)
 
 
+class OriginSteering(msgspec.Struct, frozen=True):
+    """[pool.origin_steering]: which of a pool's origins are in an answer."""
+
+    policy: Literal["all", "random", "hash"] = "all"
+    max_answers: Annotated[int, Meta(ge=1)] | None = None
+    """Of how many origins an answer has records at most, where the policy gives all."""
+
+
+class LoadShedding(msgspec.Struct, frozen=True):
+    """[pool.load_shedding]: which part of its traffic a pool leaves to others."""
+
+    default_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    default_policy: Literal["random", "hash"] = "random"
+    """Whether every answer is drawn anew, or a client always is on the same side."""
+    low_watermark: Annotated[float, Meta(ge=0)] | None = None
+    """The load up to which nothing more is shed."""
+    high_watermark: Annotated[float, Meta(ge=0)] | None = None
+    """The load from which on everything is."""
+    maximum_age: Annotated[float, Meta(ge=1, le=86400)] = 300.0
+    """Seconds for which a load figure counts."""
+
+
 class Pool(msgspec.Struct, frozen=True):
     """[[pool]]: origins with the same job."""
 
@@ -132,6 +165,12 @@ class Pool(msgspec.Struct, frozen=True):
     """The name of a monitor; without one, health is ignored."""
     minimum_origins: Annotated[int, Meta(ge=1)] = 1
     """With fewer healthy origins the pool is down."""
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    origin_steering: OriginSteering = OriginSteering()
+    load_shedding: LoadShedding = LoadShedding()
+    ramp_up: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    """Seconds in which an origin that has come back gets its whole share again."""
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -152,6 +191,26 @@ class RandomSteering(msgspec.Struct, frozen=True):
     pool_weights: dict[str, Weight] = {}
 
 
+class PoolSet(msgspec.Struct, frozen=True):
+    """[[load_balancer.pool_set]]: who is meant, and what they get instead; what it does not say is as for all."""
+
+    name: Identifier
+    continents: tuple[Continent, ...] = ()
+    regions: tuple[Region, ...] = ()
+    countries: tuple[Country, ...] = ()
+    subdivisions: tuple[Subdivision, ...] = ()
+    networks: tuple[Network, ...] = ()
+    asns: tuple[Annotated[int, Meta(ge=1, le=4294967295)], ...] = ()
+    unknown: bool = False
+    """Whether clients are meant of whom nobody knows the country."""
+    pools: tuple[str, ...] = ()
+    fallback_pool: str | None = None
+    steering_policy: Literal["off", "random", "proximity", "dynamic_latency", "hash", ""] = ""
+    random_steering: RandomSteering | None = None
+    when_down: Literal["fallback", "fail_open", "fail_closed"] = "fallback"
+    """What answers when all of its pools are down: the fallback pool, they themselves, or nothing."""
+
+
 class LoadBalancer(msgspec.Struct, frozen=True):
     """[[load_balancer]]: a name and its record types, steered."""
 
@@ -159,8 +218,8 @@ class LoadBalancer(msgspec.Struct, frozen=True):
     default_pools: PoolNames
     fallback_pool: str
     types: Annotated[tuple[RecordType, ...], Meta(min_length=1)] = (A.type, AAAA.type)
-    steering_policy: Literal["off", "random", "geo", ""] = ""
-    """Never "" after construction: that means "geo" if there is any map of pools, else "off"."""
+    steering_policy: Literal["off", "random", "geo", "proximity", "dynamic_latency", "hash", ""] = ""
+    """Never "" after construction: that means "geo" if there is any map of pools or pool set, else "off"."""
     region_pools: dict[Region, PoolNames] = {}
     country_pools: dict[Country, PoolNames] = {}
     subdivision_pools: dict[Subdivision, PoolNames] = {}
@@ -169,10 +228,14 @@ class LoadBalancer(msgspec.Struct, frozen=True):
     ttl: Annotated[int, Meta(ge=1, le=86400)] = 30
     fixed_ttl: bool = False
     """Whether the TTL stays as it is however soon health could change the answer."""
+    pool_sets: tuple[PoolSet, ...] = field(name="pool_set", default=())
+    """The first that a client matches decides; they go before the maps."""
+    flatten: bool = False
+    """Whether A and AAAA are those of the CNAME targets of origins."""
 
     def __post_init__(self) -> None:
         if not self.steering_policy:
-            maps = any(getattr(self, name) for name in MAPS)
+            maps = self.pool_sets or any(getattr(self, name) for name in MAPS)
             msgspec.structs.force_setattr(self, "steering_policy", "geo" if maps else "off")
 
 

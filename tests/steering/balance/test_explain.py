@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodata.place import NOWHERE
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
+from steering.balance.rules import route_of_class
 from steering.settings import LoadBalancer, Origin, Pool, RandomSteering, Settings
 from steering.wire import TXT, A
 from steering.world import Steering, World, make_world
@@ -49,9 +51,10 @@ def explain_class(steering: Steering, number: int, rule: str, world: World) -> S
     return explain_steering(
         steering.balancer,
         steering.rrtype,
-        steering.orders[number],
+        route_of_class(steering.routes, number),
         rule,
         steering.plans[number],
+        NOWHERE,
         world.pools,
         world.states,
         world.health,
@@ -150,12 +153,13 @@ def test_what_is_explained_is_what_is_done(
     world: World = make_world(configuration, reader, HalvesMaps(), health)
     for by_type in world.steered.values():
         for steering in by_type.values():
-            number = data.draw(st.integers(0, len(steering.orders) - 1))
+            number = data.draw(st.integers(0, len(steering.routes) - 1))
             reason = explain_class(steering, number, "rule", world)
             assert sum(pool.share for pool in reason.pools) == pytest.approx(1)
             assert reason.ttl == steering.plans[number].ttl
             assert len({pool.name for pool in reason.pools}) == len(reason.pools)
-            assert [pool.name for pool in reason.pools][: len(steering.orders[number])] == list(steering.orders[number])
+            order = steering.routes[number].pools
+            assert [pool.name for pool in reason.pools][: len(order)] == list(order)
             for pool in reason.pools:
                 assert pool.healthy == len(world.states[pool.name].healthy)
                 if pool.share and not reason.fallback:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from steering.balance.plans import MINIMUM_TTL, Plan, balancer_pools, choose_pools, make_default, make_plan
 from steering.balance.policies import Share
-from steering.balance.pools import Health, Verdict, judge_pool
-from steering.balance.rules import split_world
+from steering.balance.pools import Draw, Health, Verdict, judge_pool
+from steering.balance.rules import default_route, split_world
 from steering.settings import LoadBalancer, Origin, Pool, RandomSteering, Settings
 from steering.wire import CNAME, TXT, A, RRset, render_rrset, split_records
 from tests.steering.balance.strategies import configurations, health_tables
@@ -75,7 +75,7 @@ def balancer(*defaults: str, policy: str = "off", ttl: int = 30, fixed: bool = F
 
 def plan_of(lb: LoadBalancer, health: Health, rrtype: int = A) -> Plan:
     states = {name: judge_pool(each, health) for name, each in POOLS.items()}
-    return make_plan(lb, lb.default_pools, rrtype, POOLS, states)
+    return make_plan(lb, default_route(lb), rrtype, POOLS, states)
 
 
 def octets(rrset: RRset) -> tuple[int, ...]:
@@ -117,7 +117,7 @@ def test_who_answers(lb: LoadBalancer, health: Health, expected: list[tuple[int,
 def test_only_pools_that_carry_the_type_are_candidates() -> None:
     lb = balancer("one", "text", "trio")
     choice = choose_pools(
-        lb, lb.default_pools, TXT, POOLS, {name: judge_pool(each, {}) for name, each in POOLS.items()}
+        default_route(lb), TXT, POOLS, {name: judge_pool(each, {}) for name, each in POOLS.items()}
     )
     assert [candidate.name for candidate in choice.candidates] == ["text", "trio"]
     assert choice.shares == (Share("text", 1.0),)
@@ -134,8 +134,9 @@ def test_a_pool_whose_healthy_origins_carry_none_of_the_type_is_down_for_it() ->
     for down, fallback in (("", False), ("a", True), ("b", False)):
         health = {("mixed", down): Verdict(False, 60.0)}
         states = {name: judge_pool(each, health) for name, each in pools.items()}
-        assert choose_pools(balancer("mixed"), ("mixed",), TXT, pools, states).fallback == fallback
-        assert not choose_pools(balancer("mixed"), ("mixed",), A, pools, states).fallback
+        route = default_route(balancer("mixed"))
+        assert choose_pools(route, TXT, pools, states).fallback == fallback
+        assert not choose_pools(route, A, pools, states).fallback
 
 
 def test_a_fallback_pool_whose_healthy_origins_carry_none_of_the_type_answers_with_the_others() -> None:
@@ -143,17 +144,40 @@ def test_a_fallback_pool_whose_healthy_origins_carry_none_of_the_type_answers_wi
     pools = {"one": POOLS["one"], "tlast": last}
     health = {("tlast", "a"): Verdict(False, 60.0)}
     states = {name: judge_pool(each, health) for name, each in pools.items()}
-    plan = make_plan(balancer("one"), ("one",), TXT, pools, states)
+    plan = make_plan(balancer("one"), default_route(balancer("one")), TXT, pools, states)
     assert [rrset[1] for rrset in plan.rrsets] == [1]
 
 
 # How often.
 
 
+class Key:
+    """A client with this key."""
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+
+    def take_key(self) -> int:
+        """64 bits."""
+        return self._key
+
+
+NOBODY = Key(0)
+
+
+def plan_with(*weights: float) -> Plan:
+    """A plan of so many answers."""
+    return Plan(
+        NAME,
+        1,
+        [(render_rrset(A, 1, [bytes((place,))]), weight, Draw(weight, ())) for place, weight in enumerate(weights)],
+    )
+
+
 def shares(plan: Plan, draws: int = 100_000) -> dict[tuple[int, ...], float]:
     """Which part of the draws each answer gets."""
     dice = random.Random(1)
-    counts = Counter(plan.draw(dice.random) for _ in range(draws))
+    counts = Counter(plan.draw(dice.random, NOBODY) for _ in range(draws))
     return {octets(plan.rrsets[number]): count / draws for number, count in counts.items()}
 
 
@@ -188,16 +212,16 @@ def test_two_cnames_share() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(0, 1, exclude_max=True))
 def test_any_dice_draw_an_answer(weights: list[float], number: float) -> None:
     """Whatever rounding does."""
-    plan = Plan(NAME, 1, tuple(render_rrset(A, 1, [bytes((place,))]) for place in range(len(weights))), weights)
-    drawn = plan.draw(lambda: number)
+    plan = plan_with(*weights)
+    drawn = plan.draw(lambda: number, NOBODY)
     assert 0 <= drawn < len(weights)
     if sum(weights) > 1e-300:
         assert weights[drawn] > 0 or number == 0.0 or len(weights) == 1 or drawn == len(weights) - 1
 
 
 def test_nothing_of_weight_0_is_drawn() -> None:
-    plan = Plan(NAME, 1, tuple(render_rrset(A, 1, [bytes((place,))]) for place in range(3)), [0.0, 1.0, 0.0])
-    assert {plan.draw(lambda number=number: number / 100) for number in range(100)} == {1}  # type: ignore[misc] # a default binds it
+    plan = plan_with(0.0, 1.0, 0.0)
+    assert {plan.draw(lambda number=number: number / 100, NOBODY) for number in range(100)} == {1}  # type: ignore[misc] # a default binds it
 
 
 # For how long.
@@ -242,7 +266,7 @@ def test_the_ttl(ttl: int, fixed: bool, flip_after: float, expected: int) -> Non
             balancer("one", ttl=300), down(10, 11) | down(90, flip_after=5.0), 5, id="the fallback pool answers"
         ),
         pytest.param(balancer("one", ttl=300), down(20, flip_after=5.0), 300, id="a pool of others"),
-        pytest.param(balancer("trio", ttl=300), down(50, flip_after=5.0), 300, id="a pool without a monitor"),
+        pytest.param(balancer("trio", ttl=300), down(50, flip_after=5.0), 5, id="a pool without a monitor"),
     ],
 )
 def test_whose_health_bounds_the_ttl(lb: LoadBalancer, health: Health, expected: int) -> None:
@@ -280,9 +304,9 @@ def all_plans(configuration: Settings, health: Health) -> dict[tuple[bytes, int,
     pools = {each.name: each for each in configuration.pools}
     states = {name: judge_pool(each, health) for name, each in pools.items()}
     return {
-        (lb.name, rrtype, number): make_plan(lb, order, rrtype, pools, states)
+        (lb.name, rrtype, number): make_plan(lb, route, rrtype, pools, states)
         for lb in configuration.load_balancers
-        for number, order in enumerate(split_world(lb)[1])
+        for number, route in enumerate(split_world(lb, pools)[1])
         for rrtype in lb.types
     }
 
@@ -309,16 +333,16 @@ def test_a_healthy_pool_is_preferred(configuration: Settings, health: Health) ->
     pools = {each.name: each for each in configuration.pools}
     states = {name: judge_pool(each, health) for name, each in pools.items()}
     for lb in configuration.load_balancers:
-        for order in split_world(lb)[1]:
+        for route in split_world(lb, pools)[1]:
             for rrtype in lb.types:
-                choice = choose_pools(lb, order, rrtype, pools, states)
-                plan = make_plan(lb, order, rrtype, pools, states)
+                choice = choose_pools(route, rrtype, pools, states)
+                plan = make_plan(lb, route, rrtype, pools, states)
                 given_out = {record[12:] for rrset in plan.rrsets for record in split_records(rrset[2])}
                 names = {share.name for share in choice.shares}
                 if choice.fallback:
                     assert names == {lb.fallback_pool}
                     continue
-                assert names <= set(order)
+                assert names <= {*route.pools, route.fallback_pool}
                 healthy = {
                     rdata
                     for name in names

@@ -65,7 +65,7 @@ def test_disabled_origins_are_not_there() -> None:
     state = judge_pool(pool, health(o1=UP, o2=DOWN))
     assert [each.name for each in state.enabled] == ["o1"]
     assert state.flip_after == 120.0
-    assert draw_origins(state, A, ignore_health=True) == (Draw(1.0, (address(1),)),)
+    assert draw_origins(state, A, ignore_health=True) == (Draw(1.0, (address(1),), state.enabled),)
 
 
 @pytest.mark.parametrize("monitor", [None, "tcp"])

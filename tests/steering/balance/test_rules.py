@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodata.place import NOWHERE, Place
-from steering.balance.rules import DEFAULT_CLASS, Classifier, Rules, name_rule, split_world
+from steering.balance.rules import DEFAULT_CLASS, Classifier, Match, Rules, name_rule, split_world
 from steering.settings import LoadBalancer
 
 LB = LoadBalancer(
@@ -21,13 +21,18 @@ LB = LoadBalancer(
 
 
 def test_a_class_for_each_list_of_pools() -> None:
-    rules, orders = split_world(LB)
-    assert orders == (("d",), ("a", "b"), ("b",), ("c",), ("e",))
+    rules, routes = split_world(LB, {})
+    assert [route.pools for route in routes] == [("d",), ("e",), ("a", "b"), ("b",), ("c",)]
     assert rules == Rules(
-        subdivisions=(("US-CA", 1),),
-        countries=(("DE", DEFAULT_CLASS), ("FR", 2), ("US", 3)),
-        regions=(("ENAM", 3), ("WEU", 1)),
-        networks=(("192.0.2.0/24", 4),),
+        (
+            Match(networks=("192.0.2.0/24",), route=1),
+            Match(subdivisions=("US-CA",), route=2),
+            Match(countries=("DE",), route=DEFAULT_CLASS),
+            Match(countries=("FR",), route=3),
+            Match(countries=("US",), route=4),
+            Match(regions=("ENAM",), route=4),
+            Match(regions=("WEU",), route=2),
+        )
     )
     assert not rules.trivial
 
@@ -35,7 +40,8 @@ def test_a_class_for_each_list_of_pools() -> None:
 @pytest.mark.parametrize("policy", ["off", "random"])
 def test_policies_that_do_not_ask_for_the_place(policy: str) -> None:
     lb = msgspec.structs.replace(LB, steering_policy=policy)
-    assert split_world(lb) == (Rules(), (("d",),))
+    rules, routes = split_world(lb, {})
+    assert (rules, [route.pools for route in routes]) == (Rules(), [("d",)])
     assert name_rule(lb, Place(country="FR")) == "default_pools"
     assert Rules().trivial
 
@@ -50,10 +56,10 @@ def test_the_names_of_pools_and_the_order_of_keys_do_not_matter() -> None:
         subdivision_pools={"US-CA": ("A", "B")},
         network_pools={"192.0.2.0/24": ("E",)},
     )
-    assert split_world(other)[0] == split_world(LB)[0]
-    assert hash(split_world(other)[0]) == hash(split_world(LB)[0])
+    assert split_world(other, {})[0] == split_world(LB, {})[0]
+    assert hash(split_world(other, {})[0]) == hash(split_world(LB, {})[0])
     different = msgspec.structs.replace(other, country_pools={"DE": ("D",), "US": ("C",), "FR": ("C",)})
-    assert split_world(different)[0] != split_world(LB)[0]
+    assert split_world(different, {})[0] != split_world(LB, {})[0]
 
 
 @pytest.mark.parametrize(
@@ -69,14 +75,9 @@ def test_the_names_of_pools_and_the_order_of_keys_do_not_matter() -> None:
     ],
 )
 def test_the_most_specific_rule(place: Place, pools: tuple[str, ...], rule: str) -> None:
-    rules, orders = split_world(LB)
-    assert orders[Classifier(rules)(place)] == pools
+    rules, routes = split_world(LB, {})
+    assert routes[Classifier(rules)(place)].pools == pools
     assert name_rule(LB, place) == rule
-
-
-def test_no_place_no_rule() -> None:
-    assert name_rule(LB, None) == "default_pools"
-    assert name_rule(msgspec.structs.replace(LB, steering_policy="off"), Place(country="FR")) == "default_pools"
 
 
 lists = st.lists(st.sampled_from("abcd"), min_size=1, max_size=2, unique=True).map(tuple)
@@ -100,11 +101,11 @@ def test_every_place_gets_what_the_tables_say(
     place: Place,
 ) -> None:
     lb = LoadBalancer(b"\0", ("a",), "f", (1,), "geo", regions, countries, subdivisions)
-    rules, orders = split_world(lb)
+    rules, routes = split_world(lb, {})
     expected = subdivisions.get(
         place.subdivision or "", countries.get(place.country or "", regions.get(place.region or "", ("a",)))
     )
-    assert orders[Classifier(rules)(place)] == expected
-    assert len(set(orders)) == len(orders)
+    assert routes[Classifier(rules)(place)].pools == expected
+    assert len(set(routes)) == len(routes)
     table, _, key = name_rule(lb, place).partition(".")
     assert (getattr(lb, table)[key] if key else lb.default_pools) == expected

@@ -292,7 +292,7 @@ class TestAnswer:
                 "subdivision_pools.US-CA",
             ),
             (["--from", "192.0.2.1"], "192.0.2.10 192.0.2.11", "country_pools.FR"),
-            (["--from", "192.0.2.200"], "203.0.113.99", "network_pools"),
+            (["--from", "192.0.2.200"], "203.0.113.99", "network_pools.192.0.2.128/25"),
             (["--from", "198.51.100.1"], "203.0.113.99", "subdivision_pools.US-CA"),
             (["--from", "2001:db8::1"], "192.0.2.10 192.0.2.11", "country_pools.FR"),
             (["--from", "10.0.0.1"], "198.51.100.20 198.51.100.21", "default_pools"),
