@@ -134,7 +134,7 @@ def choose_pools(
         shares = (Share(route.fallback_pool, 1.0),)
         ignores_health = not (fallback_state.up and draw_origins(fallback_state, rrtype))
         looked_at.append(route.fallback_pool)
-    elif not fallback and fallback_state.up and draw_origins(fallback_state, rrtype):
+    elif not fallback and route.when_down == "fallback" and fallback_state.up and draw_origins(fallback_state, rrtype):
         shares = _add_rest(shares, candidates, route.fallback_pool)
         looked_at += [share.name for share in shares if share.name not in looked_at]
     flip_after = min((states[name].flip_after for name in looked_at), default=math.inf)

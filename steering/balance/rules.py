@@ -22,6 +22,7 @@ import msgspec
 
 from geodata.centres import coordinates_of
 from geodata.place import Place, great_circle
+from steering.balance.matches import FIELDS, Match
 from steering.balance.policies import POLICIES
 from steering.settings import LoadBalancer, Pool, PoolSet, RandomSteering
 
@@ -43,21 +44,6 @@ class Route(NamedTuple):
     weights: tuple[float, ...]
     """Of the pools, where the policy asks for weights; else empty."""
     when_down: str
-
-
-class Match(msgspec.Struct, frozen=True):
-    """Clients for whom every list that is not empty has what they are; `route` is the number of what they get."""
-
-    continents: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    countries: tuple[str, ...] = ()
-    subdivisions: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    """CIDR."""
-    asns: tuple[int, ...] = ()
-    unknown: bool = False
-    """Whether they are clients of whom nobody knows the country."""
-    route: int = 0
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -85,7 +71,7 @@ def split_world(balancer: LoadBalancer, pools: Mapping[str, Pool]) -> tuple[Rule
     matches = []
     for pool_set in balancer.pool_sets:
         number = numbers.setdefault(_route_of_set(balancer, pool_set), len(numbers))
-        matches.append(_match_of_set(pool_set, number))
+        matches.append(msgspec.structs.replace(pool_set.match, route=number))
     if POLICIES[balancer.steering_policy].by_place:
         for field, pools_by_key in _split_maps(balancer):
             keys: dict[int, list[str]] = {}
@@ -127,9 +113,7 @@ class Classifier:
                 match.route,
                 match.unknown,
                 frozenset(match.networks),
-                tuple(
-                    (field, frozenset(listed)) for field, name in _FIELDS.items() if (listed := getattr(match, name))
-                ),
+                tuple((field, frozenset(listed)) for field, name in FIELDS.items() if (listed := getattr(match, name))),
             )
             for match in rules.matches
         )
@@ -159,16 +143,6 @@ class Classifier:
         return self._rankings[route, here]
 
 
-_FIELDS = {
-    "continent": "continents",
-    "region": "regions",
-    "country": "countries",
-    "subdivision": "subdivisions",
-    "asn": "asns",
-}
-"""Field of a Place to the list of a Match."""
-
-
 def rank_by_distance(here: Point, points: Sequence[Point]) -> list[int]:
     """The indices of the points, the nearest first; of two at the same distance, the one listed first."""
     return sorted(range(len(points)), key=lambda index: great_circle(here, points[index]))
@@ -184,7 +158,7 @@ def name_rule(balancer: LoadBalancer, place: Place, address: str | None = None) 
     """The rule that decides for a client, in words: `pool_set.europe`, `country_pools.FR`, `default_pools`."""
     inside = find_networks(balancer, address) if address is not None else frozenset()
     for pool_set in balancer.pool_sets:
-        rules = Rules((_match_of_set(pool_set, 1),))
+        rules = Rules((msgspec.structs.replace(pool_set.match, route=1),))
         if Classifier(rules)(place, inside):
             return f"pool_set.{pool_set.name}"
     if POLICIES[balancer.steering_policy].by_place:
@@ -218,12 +192,6 @@ def _weights_of(pools: tuple[str, ...], policy: str, steering: RandomSteering) -
     if not POLICIES[policy].weighted:
         return ()
     return tuple(steering.pool_weights.get(name, steering.default_weight) for name in pools)
-
-
-def _match_of_set(pool_set: PoolSet, number: int) -> Match:
-    """Lists are sorted, since their order means nothing."""
-    lists = {name: tuple(sorted(getattr(pool_set, name))) for name in (*_FIELDS.values(), "networks")}
-    return msgspec.structs.replace(Match(unknown=pool_set.unknown, route=number), **lists)
 
 
 def _match_of_keys(field: str, keys: Iterable[str], number: int) -> Match:

@@ -19,7 +19,20 @@ from monitors.probes import PROBES
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
+from steering.settings import (
+    ClientLocation,
+    GeoSource,
+    LoadBalancer,
+    LoadShedding,
+    Origin,
+    OriginSteering,
+    Pool,
+    PoolSet,
+    RandomSteering,
+    Server,
+    Settings,
+    Zone,
+)
 
 REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
 
@@ -27,14 +40,18 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "Top level": Settings,
     "`[server]`": Server,
     "`[server.rate_limit]`": RateLimit,
+    "`[server.location]`": ClientLocation,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
     "`[[pool]]`": Pool,
     "`[[pool.origin]]`": Origin,
+    "`[pool.origin_steering]`": OriginSteering,
+    "`[pool.load_shedding]`": LoadShedding,
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
+    "`[[load_balancer.pool_set]]`": PoolSet,
     **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
     **{f'`type = "{name}"`': kind.notifier for name, kind in NOTIFIERS.items()},
 }
