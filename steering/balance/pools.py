@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from steering.balance.policies import NEGLIGIBLE
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import Origin, OriginSteering, Pool
 
@@ -70,19 +71,21 @@ def judge_pool(pool: Pool, health: Health) -> PoolState:
     verdicts = [health.get((pool.name, origin.name), _UNKNOWN) for origin in enabled]
     flip_after = min((verdict.flip_after for verdict in verdicts), default=math.inf)
     passing = [
-        (origin, verdict) for origin, verdict in zip(enabled, verdicts, strict=True) if verdict.up and verdict.share > 0
+        (origin, verdict)
+        for origin, verdict in zip(enabled, verdicts, strict=True)
+        if verdict.up and verdict.share > NEGLIGIBLE
     ]
     healthy = tuple(origin for origin, _ in passing)
     room = max((verdict.share for _, verdict in passing), default=1.0)
     shares = tuple(verdict.share / room for _, verdict in passing)
     rtts = [verdict.rtt for _, verdict in passing if verdict.rtt is not None]
-    kept = 1 - pool.load_shedding.default_percent / 100
+    room_left = room * (1 - pool.load_shedding.default_percent / 100)
     return PoolState(
-        len(healthy) >= pool.minimum_origins and kept > 0,
+        len(healthy) >= pool.minimum_origins and room_left > NEGLIGIBLE,
         enabled,
         healthy,
         flip_after,
-        room * kept,
+        room_left,
         () if all(share == 1 for share in shares) else shares,
         sum(rtts) / len(rtts) if rtts else None,
         pool.origin_steering,

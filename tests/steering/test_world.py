@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steering.balance.pools import Health, Verdict, judge_pool
-from steering.balance.rules import Match, Rules, split_world
+from steering.balance.matches import Match
+from steering.balance.rules import Rules, split_world
 from steering.settings import LoadBalancer, Origin, Pool, Settings
 from steering.wire import TXT, A
 from steering.world import Steering, World, make_world, rules_in_use

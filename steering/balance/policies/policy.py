@@ -61,4 +61,4 @@ def choose_by_weight(candidates: Sequence[Candidate]) -> tuple[Share, ...]:
 
 
 NEGLIGIBLE = 1e-9
-"""A share of the traffic that is none."""
+"""A share of the traffic that counts as none."""
