@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steering.balance.pools import Health, Verdict, judge_pool
 from steering.balance.matches import Match
+from steering.balance.pools import Health, Verdict, judge_pool
 from steering.balance.rules import Rules, split_world
 from steering.settings import LoadBalancer, Origin, Pool, Settings
 from steering.wire import TXT, A
