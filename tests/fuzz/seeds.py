@@ -13,7 +13,7 @@ import dns.opcode
 import dns.rrset
 
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, TargetHealth
+from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth
 from steering.serve.feed import encode_frame
 from tests.fuzz.packets import CORPUS
 from tests.fuzz.targets import CHILD, PARENT, STEERED
@@ -137,7 +137,7 @@ def make_icmp() -> dict[str, bytes]:
 def make_frames(folder: Path) -> dict[str, bytes]:
     """Each message, several in a row, and lengths that are none."""
     settings = write_settings(folder, STEERED, {"example.com": ""})
-    verdict = TargetHealth("tcp", "192.0.2.1", Verdict(True, 4.0))
+    verdict = OriginHealth("one", "one-1", Verdict(True, 4.0))
     messages = {
         "configured": Configured(settings, (), (verdict,), (bytes(16),)),
         "health": HealthChanged((verdict,)),

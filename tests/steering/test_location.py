@@ -77,12 +77,12 @@ def sets(draw: st.DrawFn, number: int) -> PoolSet:
 
     return PoolSet(
         f"set-{number}",
-        continents=some("EU", "NA"),  # type: ignore[arg-type] # texts
-        regions=some("WEU", "WNAM", "ENAM"),  # type: ignore[arg-type]
-        countries=some("FR", "DE", "US"),  # type: ignore[arg-type]
-        subdivisions=some("US-CA"),  # type: ignore[arg-type]
-        networks=some("10.0.0.0/9", "10.1.0.0/17", "10.1.128.0/24", "10.64.0.0/11", "10.200.0.0/15"),  # type: ignore[arg-type]
-        asns=some(64500, 64501),  # type: ignore[arg-type]
+        continents=some("EU", "NA"),  # type: ignore[arg-type] # what is drawn is of the type of the values
+        regions=some("WEU", "WNAM", "ENAM"),  # type: ignore[arg-type] # as above
+        countries=some("FR", "DE", "US"),  # type: ignore[arg-type] # as above
+        subdivisions=some("US-CA"),  # type: ignore[arg-type] # as above
+        networks=some("10.0.0.0/9", "10.1.0.0/17", "10.1.128.0/24", "10.64.0.0/11", "10.200.0.0/15"),  # type: ignore[arg-type] # as above
+        asns=some(64500, 64501),  # type: ignore[arg-type] # as above
         unknown=draw(st.booleans()),
         pools=draw(names),
         steering_policy=draw(st.sampled_from(OF_SETS)),

@@ -1,7 +1,8 @@
 """dynamic_latency: the pool that is up and whose checks had the shortest round trips.
 
-The round trip of a pool is a moving average that follows with hysteresis (steering/balance/latency.py); a pool without
-one comes last, and of two with the same, the one listed first.
+The round trip of a pool is the mean of its origins' moving averages, of which answers hear only when they have changed
+enough, so that two pools that are about as fast do not take turns. A pool without one comes last, and of two with the
+same, the one listed first.
 """
 
 import math

@@ -61,7 +61,7 @@ def pools(draw: st.DrawFn, name: str, *, answering: bool) -> Pool:
     count = draw(st.integers(1, 4))
     members = tuple(draw(origins(number, answering=answering and number == 0)) for number in range(count))
     enabled = sum(origin.enabled for origin in members)
-    policy = draw(st.sampled_from(["all", "random", "hash"]))
+    policy: Literal["all", "random", "hash"] = draw(st.sampled_from(["all", "random", "hash"]))
     most = draw(st.none() | st.integers(1, 4)) if policy == "all" else None
     return Pool(
         name,
@@ -79,7 +79,7 @@ def pools(draw: st.DrawFn, name: str, *, answering: bool) -> Pool:
 @st.composite
 def pool_sets(draw: st.DrawFn, number: int, names: list[str], *, closing: bool) -> PoolSet:
     """A pool set; one that may be closing can have when_down = "fail_closed"."""
-    lists = {
+    lists: dict[str, list[object]] = {
         "continents": ["EU", "NA", "AS"],
         "regions": ["WEU", "ENAM"],
         "countries": ["FR", "US", "JP"],

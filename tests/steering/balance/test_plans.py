@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 import pytest
@@ -369,7 +370,7 @@ def test_a_healthy_pool_is_preferred(configuration: Settings, health: Health) ->
 # Parts of the traffic.
 
 
-def takes(**shares: float) -> Health:
+def takes(**shares: float) -> dict[tuple[str, str], Verdict]:
     """Origins that are up and take a part: one_10=0.5."""
     return {
         (name.partition("_")[0], name.replace("_", "-")): Verdict(True, math.inf, share)
@@ -505,14 +506,19 @@ def test_removing_a_pool_moves_only_its_clients(
         answer = answers_by_key(plan_of(lb, health), [key])[key]
         return next(name for name, pool in POOLS.items() if f"192.0.2.{answer[0]}" in [o.address for o in pool.origins])
 
-    lb = balancer(*names, policy="hash", **{name: weight for name, weight in weights.items() if name in names})
+    lb = balancer(*names, policy="hash", **_among(names, weights))
     mine = pool_of(lb, {})
     other = data.draw(st.sampled_from([name for name in names if name != mine]))
     dead = {(other, origin.name): Verdict(False, 1.0) for origin in POOLS[other].origins}
     part = {(other, origin.name): Verdict(True, 1.0, 0.3) for origin in POOLS[other].origins}
     rest = [name for name in names if name != other]
-    without = balancer(*rest, policy="hash", **{name: weight for name, weight in weights.items() if name in rest})
+    without = balancer(*rest, policy="hash", **_among(rest, weights))
     assert pool_of(lb, dead) == pool_of(lb, part) == pool_of(without, {}) == mine
+
+
+def _among(names: list[str], weights: dict[str, float]) -> Any:
+    """Those of the weights, as keywords."""
+    return {name: weight for name, weight in weights.items() if name in names}
 
 
 # Which of a pool's origins.

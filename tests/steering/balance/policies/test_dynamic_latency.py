@@ -1,4 +1,4 @@
-"""Tests of the policy dynamic_latency; the moving average is in tests/steering/balance/test_latency.py."""
+"""Tests of the policy dynamic_latency; the moving average comes with the verdicts."""
 
 import pytest
 
