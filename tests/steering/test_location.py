@@ -20,9 +20,9 @@ from steering.balance.matches import Match
 from steering.balance.pools import Verdict
 from steering.balance.rules import Classifier, Rules, find_networks, split_world
 from steering.respond import respond
-from steering.settings import LoadBalancer, Origin, Pool, PoolSet, Server, Settings
+from steering.settings import LoadBalancer, Origin, Pool, PoolSet
 from steering.wire import A
-from steering.world import World, make_world
+from steering.world import World
 from tests.steering.balance.strategies import OF_SETS
 from tests.steering.support import load_world, opened_store, snapshot, write_settings
 
@@ -233,5 +233,3 @@ def test_the_scope_of_an_answer_by_hash_covers_nobody_who_gets_another(
 def test_a_plan_that_depends_on_nobody_has_the_scope_of_its_class(world: World) -> None:
     down = world.with_health({("one", f"one-{number}"): Verdict(False, 60.0) for number in (1, 2)})
     assert ask(down, "10.0.0.0/24", 0.5)[1] == 24, "the origins of the other pool are drawn by hash"
-    servers = Settings(Server(("127.0.0.1:53",), "state"), pools=tuple(world.pools.values()))
-    assert make_world(servers, world.zones, {}, {}).steered == {}
