@@ -4,10 +4,13 @@ Pure but for look-ups in the world's snapshot of the zone store. What a question
 where that is bounded and the same for everybody: an Answer, or the Steering from which a client's class picks one.
 """
 
-from collections.abc import Callable
 from typing import Final
 
+from steering.balance.lottery import Dice
+from steering.balance.pools import Draw
+from steering.balance.rendezvous import key_of
 from steering.records import RECORDS_BY_TYPE, Record
+from steering.trust import Trusts
 from steering.wire import (
     AAAA,
     ANY,
@@ -41,6 +44,7 @@ from steering.wire import (
     pack_address,
     parent_name,
     render_record,
+    render_rrset,
     split_records,
 )
 from steering.world import MEMO_SIZE, MEMORABLE_SIZE, AddressMap, Steering, World
@@ -49,11 +53,10 @@ from steering.zones.store import CUT, EMPTY, EXACT, MISSING, WILDCARD, Found, Zo
 
 CHAIN_LIMIT: Final = 16
 """Links of a chain of CNAME and DNAME records that one answer follows."""
+MAXIMUM_TTL: Final = 2**31 - 1
+"""RFC 2181 section 8."""
 ADDITIONAL_LIMIT: Final = 32
 """Targets whose addresses one answer adds."""
-
-Dice = Callable[[], float]
-"""Gives numbers in [0, 1)."""
 
 NOT_OURS: Final = Answer(REFUSED, False, (0, 0, 0), b"", kind=ERROR)
 """No zone of ours has the name."""
@@ -71,15 +74,18 @@ class Location:
     """Where the client is, as far as the answer asks: the subnet that it named, else its source address.
 
     `scope` is the ECS scope of the answer (RFC 7871 section 7.2.1): the longest prefix that any part of the answer
-    depended on, and 0 when nothing did, or when the client asked with source 0 that its subnet be left out of it.
+    depended on, and 0 when nothing did, or when the subnet does not count: the client asked with source 0 that it be
+    left out of it, or `trusts` says that subnets from this source address are not to be believed.
     """
 
     __slots__ = ("_client", "_subnet", "scope")
 
-    def __init__(self, query: Query, client: str) -> None:
+    def __init__(self, query: Query, client: str, trusts: Trusts | None = None) -> None:
         edns = query.edns
         subnet = edns.subnet if edns is not None else None
-        self._subnet = subnet if subnet is not None and subnet.source else None
+        if subnet is not None and (not subnet.source or (trusts is not None and not trusts(client))):
+            subnet = None
+        self._subnet = subnet
         self._client = client
         self.scope = 0
 
@@ -97,6 +103,17 @@ class Location:
             found, scope = classes.find6(subnet.address)
         self.scope = max(self.scope, scope)
         return found
+
+    def take_key(self) -> int:
+        """The client's key for draws by hash: its /24 or /48, or what it gave of that. The answer then is only true
+        for that prefix."""
+        subnet = self._subnet
+        if subnet is not None:
+            key, length = key_of(subnet.address, subnet.version, subnet.source)
+            self.scope = max(self.scope, length)
+            return key
+        octets = pack_address(self._client)
+        return key_of(int.from_bytes(octets, "big"), 4 if len(octets) == 4 else 6, len(octets) * 8)[0]
 
 
 def find_address(classes: AddressMap, address: str) -> tuple[int, int]:
@@ -179,6 +196,10 @@ class Composition:
             offset += name[0] + 1
             name = parent_name(name)
         self._kind = ERROR
+        self._longest = MAXIMUM_TTL
+        """Seconds for which it may be kept that a steered name has no records now."""
+        self._flattened = 0
+        """Names that were looked up to flatten."""
         self.memorable = True
         """Whether the answer is the same for everybody, or `steering` says what it depends on; and its name exists."""
         self.steering: Steering | None = None
@@ -258,11 +279,55 @@ class Composition:
         if steering is None:
             return find_rrset(value, rrtype)
         plan = steering.plans[self._location.find_class(steering)]
-        if alone and self.memorable and rrtype not in _TARGETS and all(plan.rrsets for plan in steering.plans):
+        if alone and self.memorable and rrtype not in _TARGETS and steering.memorable:
             self.steering = steering
         else:
             self.memorable = False
-        return plan.rrsets[plan.draw(self._dice)] if plan.rrsets else None
+        if not plan.rrsets:
+            self._longest = min(self._longest, plan.ttl)
+            return None
+        drawn = plan.draw(self._dice, self._location)
+        if steering.flatten:
+            return self._flatten(rrtype, plan.rrsets[drawn], plan.ttl, plan.draws[drawn])
+        return plan.rrsets[drawn]
+
+    def _flatten(self, rrtype: int, rrset: RRset, ttl: int, draw: Draw) -> RRset:
+        """The addresses of the CNAME targets of origins, as far as those are ours; else the origins' own."""
+        rdatas: list[bytes] = []
+        for origin in draw.origins:
+            target = origin.records.get(CNAME)
+            found = self._find_addresses(target[0].lower(), rrtype) if target is not None else None
+            if found is None:
+                rdatas += origin.records[rrtype]
+            else:
+                rdatas += (record[12:] for record in split_records(found[2]))
+                ttl = min(ttl, ttl_of(found))
+        return render_rrset(rrtype, ttl, rdatas) if rdatas else rrset
+
+    def _find_addresses(self, name: bytes, rrtype: int) -> RRset | None:
+        """The addresses that a name of ours has, at the end of its chain of CNAMEs; None if it has none or is not ours.
+
+        A TTL on the way is the one of the addresses too, if it is shorter.
+        """
+        ttl = MAXIMUM_TTL
+        while self._flattened < CHAIN_LIMIT:
+            self._flattened += 1
+            zone = find_authority(self._world, name, rrtype)
+            found = self._zones.find(zone, key_labels(name, zone.apex)) if zone is not None else None
+            if zone is None or found is None or found.kind not in (EXACT, WILDCARD):
+                return None
+            node_owner = find_node_owner(found, name, zone)
+            rrset = self._find_rrset(node_owner, found.value, rrtype)
+            if rrset is not None:
+                return render_rrset(
+                    rrtype, min(ttl, ttl_of(rrset)), [record[12:] for record in split_records(rrset[2])]
+                )
+            alias = self._find_rrset(node_owner, found.value, CNAME)
+            if alias is None:
+                return None
+            ttl = min(ttl, ttl_of(alias))
+            name = alias[2][12:].lower()
+        return None
 
     def _first_rrset(self, node_owner: bytes, value: bytes) -> RRset | None:
         """One RRset for ANY (RFC 8482 section 4.1)."""
@@ -311,7 +376,8 @@ class Composition:
 
     def _add_soa(self, zone: Zone) -> None:
         """The SOA of a negative answer."""
-        self._add(1, zone.apex, (SOA, 1, render_record(OWNER, SOA, zone.negative_ttl, zone.soa)))
+        ttl = min(zone.negative_ttl, self._longest)
+        self._add(1, zone.apex, (SOA, 1, render_record(OWNER, SOA, ttl, zone.soa)))
 
     def _add_targets(self) -> None:
         """Addresses of the hosts that the answer names, as far as they are ours: of the client's plan where steered."""
@@ -382,6 +448,11 @@ class Composition:
         answers, authorities, additionals = self._counts
         counts = answers, authorities, additionals
         return Answer(rcode, authoritative, counts, body, tuple(self._ends), kind=self._kind)
+
+
+def ttl_of(rrset: RRset) -> int:
+    """The TTL of an RRset."""
+    return int.from_bytes(rrset[2][6:10], "big")
 
 
 def find_node_owner(found: Found, name: bytes, zone: Zone) -> bytes:

@@ -24,23 +24,27 @@ import dns.rdatatype
 import msgspec
 from msgspec.structs import replace
 
-from geodata.classes import PlaceMap, compile_classes
+from geodata.classes import PlaceMap, compile_rules
 from geodata.continents import CONTINENT_OF
 from geodata.place import NOWHERE, Place
 from geodata.regions import REGIONS, REGIONS_FILE, Regions
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
-from steering.balance.rules import DEFAULT_CLASS, Classifier, Rules, name_rule, split_world
+from steering.balance.rules import Classifier, Rules, name_rule, route_of_class
 from steering.compose import Location, compose
 from steering.expectations import show_rdata
 from steering.prepare import load_places
 from steering.problems import did_you_mean
 from steering.settings import Pool, Settings
 from steering.traffic import PlaceTraffic, weigh_countries
+from steering.trust import make_trust
 from steering.wire import TCP_SIZE, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
 from steering.zones.load import LoadReport, stage_zones
 from steering.zones.store import Store, StoreReader
+
+NOBODY = "0.0.0.0"
+"""Whose packet it is when nobody is named."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -219,6 +223,7 @@ class Offline:
         self._health = health
         self._dice = random.Random(seed).random
         self._given = GivenPlace()
+        self._trusts = make_trust(settings.server.location)
 
     def tell(self, client: Client, name: str, rrtype: str) -> Told:
         """What the server would answer, and why.
@@ -238,7 +243,10 @@ class Offline:
             authority=_lines(reply.authority),
             additional=_lines(reply.additional),
             scope=witness.scope if client.is_somewhere else None,
-            reasons=tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values()),
+            reasons=tuple(
+                _explain(steering, number, self._seen(client), place, world)
+                for steering, number in witness.asked.values()
+            ),
         )
 
     def ask(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, int | None]:
@@ -250,7 +258,9 @@ class Offline:
         """Why the load balancers that were asked give what they give; raises as `tell`."""
         place, _ = self.locate(client)
         _, witness, world = self._answer(client, name, rrtype)
-        return tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values())
+        return tuple(
+            _explain(steering, number, self._seen(client), place, world) for steering, number in witness.asked.values()
+        )
 
     def traffic(self, name: str, rrtype: str, clients: Mapping[str, Client]) -> list[PlaceTraffic]:
         """What clients get, by what they are called; raises as `tell`."""
@@ -263,7 +273,7 @@ class Offline:
             records = " + ".join(sorted(_lines(reply.answer)))
             return PlaceTraffic(label, {}, "", False, {records: 1.0} if records else {})
         steering, number = next(iter(witness.asked.values()))
-        reason = _explain(steering, number, place, world)
+        reason = _explain(steering, number, self._seen(client), place, world)
         pools = {pool.name: pool.share for pool in reason.pools if pool.share}
         return PlaceTraffic(label, pools, reason.rule, reason.fallback, _show_plan(steering, number))
 
@@ -287,10 +297,15 @@ class Offline:
 
     def locate(self, client: Client) -> tuple[Place, str]:
         """Where a client is and what says so; raises GeoError."""
-        if not client.is_somewhere:
-            return client.place, "given"
-        address, _, _ = (client.subnet or client.address or client.resolver or "").partition("/")
-        return find_place(self._places, address)
+        address = self._seen(client)
+        return (client.place, "given") if address is None else find_place(self._places, address)
+
+    def _seen(self, client: Client) -> str | None:
+        """The address that a client is at, as far as the server believes what it is told; None for a given place."""
+        source = client.resolver or client.address
+        believed = self._trusts is None or self._trusts(source or NOBODY)
+        seen = (client.subnet or client.address or source) if believed else source or NOBODY
+        return seen.partition("/")[0] if seen is not None and client.is_somewhere else None
 
     def _answer(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, Witness, World]:
         self._given.place = client.place
@@ -306,7 +321,7 @@ class Offline:
             raise OfflineError(f"{name} {rrtype}: {error}") from error
         question.flags &= ~dns.flags.RD
         query = parse_query_untrusted(question.to_wire())
-        witness = Witness(query, client.resolver or client.address or "0.0.0.0")
+        witness = Witness(query, client.resolver or client.address or NOBODY, world.trusts)
         answer = compose(query, witness, self._dice, world)
         return dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope)), witness, world
 
@@ -316,30 +331,27 @@ class Offline:
 
     @functools.cached_property
     def _world_of_addresses(self) -> World:
-        needed = rules_in_use(self.settings.load_balancers)
+        needed = rules_in_use(self.settings)
         maps: dict[Rules, AddressMap] = {
-            rules: compile_classes(self._places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS)
-            for rules in needed
+            rules: compile_rules(self._places, Classifier(rules), rules.networks) for rules in needed
         }
         return make_world(self.settings, self._zones, maps, self._health)
 
     @functools.cached_property
     def _world_of_places(self) -> World:
-        needed = rules_in_use(self.settings.load_balancers)
+        needed = rules_in_use(self.settings)
         maps = {rules: GivenClasses(rules, self._given) for rules in needed}
         return make_world(self.settings, self._zones, maps, self._health)
 
 
-def _explain(steering: Steering, number: int, place: Place, world: World) -> SteeringReason:
-    rules, _ = split_world(steering.balancer)
-    # Only a network can contradict the place.
-    rule = name_rule(steering.balancer, place) if Classifier(rules)(place) == number else "network_pools"
+def _explain(steering: Steering, number: int, address: str | None, place: Place, world: World) -> SteeringReason:
     return explain_steering(
         steering.balancer,
         steering.rrtype,
-        steering.orders[number],
-        rule,
+        route_of_class(steering.routes, number),
+        name_rule(steering.balancer, place, address),
         steering.plans[number],
+        place,
         world.pools,
         world.states,
         world.health,

@@ -29,7 +29,7 @@ import msgspec
 import trio
 
 import geodata
-from geodata.classes import ClassMap, PlaceMap, compile_classes, compile_places
+from geodata.classes import ClassMap, PlaceMap, compile_places, compile_rules
 from geodata.edition import Edition, describe_older, look_at
 from geodata.errors import GeoError
 from geodata.place import Place
@@ -37,7 +37,7 @@ from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
 from geodata.sources import BUILT, SOURCES
 from geodata.sources.country import COUNTRY_FILE, read_country
-from steering.balance.rules import DEFAULT_CLASS, Classifier
+from steering.balance.rules import Classifier, Rules
 from steering.messages import MapFile
 from steering.serve.feed import FrameReader, encode_frame
 from steering.settings import Settings
@@ -224,7 +224,7 @@ def read_editions(settings: Settings) -> tuple[Edition, ...]:
 
     To be called before they are read: a file that is replaced meanwhile is another edition, and is read again.
     """
-    if not rules_in_use(settings.load_balancers):
+    if not rules_in_use(settings):
         return ()
     editions, problems = [], []
     for source in settings.geo:
@@ -246,7 +246,7 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
 
     Raises GeoError, and OSError when the directory cannot be written.
     """
-    needed = sorted(rules_in_use(settings.load_balancers), key=msgspec.msgpack.encode)
+    needed = sorted(rules_in_use(settings), key=msgspec.msgpack.encode)
     if not needed:
         return ()
     directory = Path(settings.server.state) / "maps"
@@ -258,8 +258,8 @@ def compile_maps(settings: Settings) -> tuple[MapFile, ...]:
         name = hashlib.sha256(digest + msgspec.msgpack.encode(rules)).hexdigest()[:32]
         path = directory / f"{name}.map"
         if not _is_usable(path):
-            places = places or load_places(settings, _leave_out)
-            compile_classes(places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS).write(path)
+            places = places or load_places(settings, _leave_out(needed))
+            compile_rules(places, Classifier(rules), rules.networks).write(path)
         path.touch()
         maps.append(MapFile(rules, str(path)))
     _remove_old_maps(directory, {Path(each.path) for each in maps})
@@ -280,9 +280,18 @@ def load_places(settings: Settings, simplify: Callable[[Place], Place] = lambda 
     return compile_places(_read_sources(settings), regions, simplify)
 
 
-def _leave_out(place: Place) -> Place:
-    """A place without what no Rules ask for."""
-    return msgspec.structs.replace(place, asn=None, latitude=None, longitude=None)
+def _leave_out(needed: Iterable[Rules]) -> Callable[[Place], Place]:
+    """What makes a place one without what no Rules ask for."""
+    asns = {asn for rules in needed for match in rules.matches for asn in match.asns}
+    by_distance = any(rules.points for rules in needed)
+
+    def simplify(place: Place) -> Place:
+        asn = place.asn if place.asn in asns else None
+        if by_distance:
+            return msgspec.structs.replace(place, asn=asn)
+        return msgspec.structs.replace(place, asn=asn, latitude=None, longitude=None)
+
+    return simplify
 
 
 def _read_sources(settings: Settings) -> Iterable[Source]:

@@ -41,7 +41,7 @@ BAD: Final = object()
 
 DURATIONS = frozenset(
     {"burst_window", "damping_window", "drain", "duration", "give_up_after", "group_for", "interval", "max_age"}
-    | {"repeat_every", "timeout", "ttl"}
+    | {"maximum_age", "ramp_up", "repeat_every", "timeout", "ttl"}
 )
 """Keys whose numbers are seconds and may be written with a unit: "500ms", "60s", "2m", "1h"."""
 

@@ -10,7 +10,8 @@ remembered. The long one composes it (compose.py).
 from collections.abc import Mapping
 from typing import Final
 
-from steering.compose import NOT_OURS, Dice, Location, compose
+from steering.balance.lottery import Dice
+from steering.compose import NOT_OURS, Location, compose
 from steering.cookies import Trust
 from steering.ratelimit import Decision
 from steering.wire import (
@@ -40,7 +41,7 @@ from steering.wire import (
     render_option,
     render_record,
 )
-from steering.world import Steering, World
+from steering.world import World
 
 _BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", kind=ERROR)
 _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
@@ -92,15 +93,14 @@ def _find_answer(query: Query, client: str, dice: Dice, world: World) -> tuple[A
     if query.rrclass != IN:
         return _describe_server(query, world), 0
     known = world.memo.get((query.name, query.rrtype))
-    if type(known) is Answer:
+    if isinstance(known, Answer):
         return known, 0
-    location = Location(query, client)
+    location = Location(query, client, world.trusts)
     if known is None:
         answer = compose(query, location, dice, world)
     else:
-        assert isinstance(known, Steering)
         plan = known.plans[location.find_class(known)]
-        answer = plan.answers[plan.draw(dice)]
+        answer = plan.answers[plan.draw(dice, location)]
     return answer, location.scope
 
 

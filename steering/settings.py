@@ -15,7 +15,7 @@ as msgpack.
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, KeysView
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,12 +23,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from geodata.errors import GeoError
+from geodata.regions import Regions
 from monitors.address import AddressOrName, is_host_name, join_endpoint
 from monitors.http_message import HostHeader, HttpFields
 from monitors.monitor import Monitor, Port
 from monitors.notify import AnyNotifier
 from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
+from steering.balance.matches import Match, find_unreachable
+from steering.balance.policies import POLICIES
 from steering.beside import AnyExport
 from steering.beside.export import Export
 from steering.guard import Guard
@@ -42,6 +46,7 @@ from steering.records.aaaa import AAAA
 from steering.records.cname import CNAME
 from steering.values import (
     CharacterString,
+    Continent,
     Country,
     FilePath,
     Identifier,
@@ -88,6 +93,15 @@ def parse_settings(text: str, file: Path) -> "Settings":
     return settings
 
 
+class ClientLocation(msgspec.Struct, frozen=True):
+    """[server.location]: what says where a client is."""
+
+    prefer_ecs: Literal["always", "never", "listed"] = "always"
+    """Whose client subnets (RFC 7871) count; otherwise the source address of the question does."""
+    trusted_resolvers: tuple[Network, ...] = ()
+    """The resolvers that are listed."""
+
+
 class Server(msgspec.Struct, frozen=True):
     """[server]: where questions arrive, and where everything is kept that must survive."""
 
@@ -106,6 +120,7 @@ class Server(msgspec.Struct, frozen=True):
     rate_limit: RateLimit = RateLimit()
     resolvers: tuple[Resolver, ...] = ()
     """Address and port of the name servers that look up the host names of origins; without any, the system's."""
+    location: ClientLocation = ClientLocation()
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -189,6 +204,28 @@ def address_records(addresses: Iterable[str]) -> dict[int, tuple[bytes, ...]]:
     return records
 
 
+class OriginSteering(msgspec.Struct, frozen=True):
+    """[pool.origin_steering]: which of a pool's origins are in an answer."""
+
+    policy: Literal["all", "random", "hash"] = "all"
+    max_answers: Annotated[int, Meta(ge=1)] | None = None
+    """Of how many origins an answer has records at most, where the policy gives all."""
+
+
+class LoadShedding(msgspec.Struct, frozen=True):
+    """[pool.load_shedding]: which part of its traffic a pool leaves to others."""
+
+    default_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    default_policy: Literal["random", "hash"] = "random"
+    """Whether every answer is drawn anew, or a client always is on the same side."""
+    low_watermark: Annotated[float, Meta(ge=0)] | None = None
+    """The load up to which nothing more is shed."""
+    high_watermark: Annotated[float, Meta(ge=0)] | None = None
+    """The load from which on everything is."""
+    maximum_age: Annotated[float, Meta(ge=1, le=86400)] = 300.0
+    """Seconds for which a load figure counts."""
+
+
 class Pool(msgspec.Struct, frozen=True):
     """[[pool]]: origins with the same job."""
 
@@ -199,6 +236,12 @@ class Pool(msgspec.Struct, frozen=True):
     """The name of a monitor or of a group of them; without one, health is ignored."""
     minimum_origins: Annotated[int, Meta(ge=1)] = 1
     """With fewer healthy origins the pool is down."""
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    origin_steering: OriginSteering = OriginSteering()
+    load_shedding: LoadShedding = LoadShedding()
+    ramp_up: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    """Seconds in which an origin that has come back gets its whole share again."""
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -219,6 +262,32 @@ class RandomSteering(msgspec.Struct, frozen=True):
     pool_weights: dict[str, Weight] = {}
 
 
+class PoolSet(msgspec.Struct, frozen=True):
+    """[[load_balancer.pool_set]]: who is meant, and what they get instead; what it does not say is as for all."""
+
+    name: Identifier
+    continents: tuple[Continent, ...] = ()
+    regions: tuple[Region, ...] = ()
+    countries: tuple[Country, ...] = ()
+    subdivisions: tuple[Subdivision, ...] = ()
+    networks: tuple[Network, ...] = ()
+    asns: tuple[Annotated[int, Meta(ge=1, le=4294967295)], ...] = ()
+    unknown: bool = False
+    """Whether clients are meant of whom nobody knows the country."""
+    pools: tuple[str, ...] = ()
+    fallback_pool: str | None = None
+    steering_policy: Literal["off", "random", "proximity", "dynamic_latency", "hash", ""] = ""
+    random_steering: RandomSteering | None = None
+    when_down: Literal["fallback", "fail_open", "fail_closed"] = "fallback"
+    """What answers when all of its pools are down: the fallback pool, they themselves, or nothing."""
+
+    @property
+    def match(self) -> Match:
+        """Who is meant; lists are sorted, since their order means nothing."""
+        lists = {name: tuple(sorted(getattr(self, name))) for name in MATCHING}
+        return msgspec.structs.replace(Match(unknown=self.unknown), **lists)
+
+
 class LoadBalancer(msgspec.Struct, frozen=True):
     """[[load_balancer]]: a name and its record types, steered."""
 
@@ -226,8 +295,8 @@ class LoadBalancer(msgspec.Struct, frozen=True):
     default_pools: PoolNames
     fallback_pool: str
     types: Annotated[tuple[RecordType, ...], Meta(min_length=1)] = (A.type, AAAA.type)
-    steering_policy: Literal["off", "random", "geo", ""] = ""
-    """Never "" after construction: that means "geo" if there is any map of pools, else "off"."""
+    steering_policy: Literal["off", "random", "geo", "proximity", "dynamic_latency", "hash", ""] = ""
+    """Never "" after construction: that means "geo" if there is any map of pools or pool set, else "off"."""
     region_pools: dict[Region, PoolNames] = {}
     country_pools: dict[Country, PoolNames] = {}
     subdivision_pools: dict[Subdivision, PoolNames] = {}
@@ -236,13 +305,19 @@ class LoadBalancer(msgspec.Struct, frozen=True):
     ttl: Annotated[int, Meta(ge=1, le=86400)] = 30
     fixed_ttl: bool = False
     """Whether the TTL stays as it is however soon health could change the answer."""
+    pool_sets: tuple[PoolSet, ...] = field(name="pool_set", default=())
+    """The first that a client matches decides; they go before the maps."""
+    flatten: bool = False
+    """Whether A and AAAA are those of the CNAME targets of origins."""
 
     def __post_init__(self) -> None:
         if not self.steering_policy:
-            maps = any(getattr(self, name) for name in MAPS)
+            maps = self.pool_sets or any(getattr(self, name) for name in MAPS)
             msgspec.structs.force_setattr(self, "steering_policy", "geo" if maps else "off")
 
 
+MATCHING = ("continents", "regions", "countries", "subdivisions", "networks", "asns")
+"""The lists that say who a pool set is for."""
 MAPS = ("network_pools", "subdivision_pools", "country_pools", "region_pools")
 """The maps from places to pools, the most specific first."""
 
@@ -318,6 +393,7 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (Maintenance, window.name)) for key, window in document.all(Maintenance)]
     identities += [((*key, "name"), (Pool, pool.name)) for key, pool in document.all(Pool)]
     identities += [((*key, "name"), (key[:-1], origin.name)) for key, origin in document.all(Origin)]
+    identities += [((*key, "name"), (key[:-1], pool_set.name)) for key, pool_set in document.all(PoolSet)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
     identities += [((*key, "path"), (Export, export.path)) for key, export in document.all(Export)]
@@ -396,6 +472,42 @@ def check_pools(document: Document) -> Problems:
             )
         if used and all_known and pool.name not in used:
             yield (*key, "name"), "no load balancer uses this pool"
+        yield from _check_traffic(key, pool)
+
+
+def _check_traffic(key: Key, pool: Pool) -> Problems:
+    """The keys that say how much of its traffic a pool takes, and where it is."""
+    for name, other in (("latitude", "longitude"), ("longitude", "latitude")):
+        if getattr(pool, name) is not None and getattr(pool, other) is None:
+            yield (*key, name), f"only together with {other}"
+    steering, shedding = pool.origin_steering, pool.load_shedding
+    if steering.max_answers is not None and steering.policy != "all":
+        yield (
+            (*key, "origin_steering", "max_answers"),
+            f'policy {show(steering.policy)} answers with one, "all" with more',
+        )
+    for name, other in (("low_watermark", "high_watermark"), ("high_watermark", "low_watermark")):
+        if getattr(shedding, name) is not None and getattr(shedding, other) is None:
+            yield (*key, "load_shedding", name), f"only together with {other}"
+    low, high = shedding.low_watermark, shedding.high_watermark
+    if low is not None and high is not None and low >= high:
+        yield (*key, "load_shedding", "high_watermark"), f"expected more than low_watermark, {low:g}"
+    if pool.ramp_up and pool.monitor is None:
+        yield (*key, "ramp_up"), "the pool has no monitor: nobody knows when an origin has come back"
+
+
+def check_location(document: Document) -> Problems:
+    """There are trusted resolvers if they are asked for, and only then, each once."""
+    for key, location in document.all(ClientLocation):
+        if (location.prefer_ecs == "listed") != bool(location.trusted_resolvers):
+            yield (*key, "trusted_resolvers"), 'to be given with prefer_ecs = "listed", and only then'
+        yield from _check_repeated((*key, "trusted_resolvers"), location.trusted_resolvers)
+
+
+def _check_repeated(key: Key, listed: tuple[object, ...]) -> Problems:
+    for position, item in enumerate(listed):
+        if item in listed[:position]:
+            yield (*key, position), "in this list already"
 
 
 def check_origins(document: Document) -> Problems:
@@ -482,21 +594,125 @@ def check_pool_names(document: Document) -> Problems:
 
 
 def check_policies(document: Document) -> Problems:
-    """No key is set that the steering policy does not use."""
+    """No key is set that the steering policy does not use, and what it needs is there."""
+    pools = {pool.name: pool for _, pool in document.all(Pool)}
     for key, balancer in document.all(LoadBalancer):
         policy = show(balancer.steering_policy)
         for name in MAPS:
             if getattr(balancer, name) and balancer.steering_policy != "geo":
                 yield (*key, name), f'steering_policy {policy} does not use this, "geo" does'
-        if balancer.random_steering != RandomSteering() and balancer.steering_policy != "random":
-            yield (*key, "random_steering"), f'steering_policy {policy} does not use this, "random" does'
-        weights = balancer.random_steering.pool_weights
-        if not any(weights.get(name, balancer.random_steering.default_weight) for name in balancer.default_pools):
-            yield (*key, "random_steering"), "every pool in default_pools has weight 0: none could be drawn"
-        for name in weights:
-            if name not in balancer.default_pools:
-                place = (*key, "random_steering", "pool_weights", name)
-                yield place, "not among default_pools" + did_you_mean(name, balancer.default_pools)
+        used: dict[str, None] = {}
+        for place, names, steering, weighted in _policies_of(key, balancer):
+            weights = steering.pool_weights
+            if weighted and not any(weights.get(name, steering.default_weight) for name in names):
+                listed = "default_pools" if place == key else "the pools of this set"
+                yield (*place, "random_steering"), f"every pool in {listed} has weight 0: none could be drawn"
+            if weighted and steering is balancer.random_steering:
+                used |= dict.fromkeys(names)
+        if balancer.random_steering != RandomSteering():
+            if not used:
+                yield (*key, "random_steering"), f"steering_policy {policy} does not use this, {_WEIGHTED} do"
+                used = dict.fromkeys(balancer.default_pools)
+            yield from _check_weights(key, balancer.random_steering, used, "default_pools")
+        for place, name in _pools_by_distance(key, balancer):
+            if name in pools and pools[name].latitude is None:
+                yield place, 'steering_policy "proximity" needs a pool with latitude and longitude'
+
+
+_WEIGHTED = " and ".join(show(name) for name, policy in POLICIES.items() if policy.weighted)
+
+
+def _policies_of(key: Key, balancer: LoadBalancer) -> Iterator[tuple[Key, tuple[str, ...], RandomSteering, bool]]:
+    """For everybody and for each pool set: key, pools, weights, and whether the policy asks for weights."""
+    steering = balancer.random_steering
+    yield key, balancer.default_pools, steering, POLICIES[balancer.steering_policy].weighted
+    for position, pool_set in enumerate(balancer.pool_sets):
+        weighted = POLICIES[pool_set.steering_policy or balancer.steering_policy].weighted
+        names = pool_set.pools or balancer.default_pools
+        yield (*key, "pool_set", position), names, pool_set.random_steering or steering, weighted
+
+
+def _pools_by_distance(key: Key, balancer: LoadBalancer) -> Iterator[tuple[Key, str]]:
+    """Each pool that is ranked by distance, with the key where it stands."""
+    default = ((*key, "default_pools"), balancer.default_pools)
+    lists = [default] if POLICIES[balancer.steering_policy].by_distance else []
+    for position, pool_set in enumerate(balancer.pool_sets):
+        if POLICIES[pool_set.steering_policy or balancer.steering_policy].by_distance:
+            lists.append(((*key, "pool_set", position, "pools"), pool_set.pools) if pool_set.pools else default)
+    for place, names in dict(lists).items():
+        yield from (((*place, position), name) for position, name in enumerate(names))
+
+
+def _check_weights(key: Key, steering: RandomSteering, known: Collection[str], listed: str) -> Problems:
+    for name in steering.pool_weights:
+        if name not in known:
+            place = (*key, "random_steering", "pool_weights", name)
+            yield place, f"not among {listed}" + did_you_mean(name, known)
+
+
+def check_pool_sets(document: Document) -> Problems:
+    """A set says who it is for, and what it says is used; every set and every entry of a map can be reached."""
+    for key, balancer in document.all(LoadBalancer):
+        places = [(*key, "pool_set", position) for position in range(len(balancer.pool_sets))]
+        for place, pool_set in zip(places, balancer.pool_sets, strict=True):
+            yield from _check_pool_set(place, pool_set, balancer)
+        if balancer.pool_sets and (regions := _regions_of(document)) is not None:
+            yield from _check_reachable(key, balancer, regions)
+
+
+def _check_pool_set(key: Key, pool_set: PoolSet, balancer: LoadBalancer) -> Problems:
+    for name in MATCHING:
+        yield from _check_repeated((*key, name), getattr(pool_set, name))
+    if not pool_set.unknown and not any(getattr(pool_set, name) for name in MATCHING):
+        yield key, f"is for everybody, which default_pools are; expected one of {', '.join(MATCHING)}, unknown"
+    weighted = POLICIES[pool_set.steering_policy or balancer.steering_policy].weighted
+    if pool_set.random_steering is not None:
+        if not weighted:
+            yield (*key, "random_steering"), f"the steering_policy of this set does not use this, {_WEIGHTED} do"
+        names = pool_set.pools or balancer.default_pools
+        yield from _check_weights(key, pool_set.random_steering, names, "the pools of this set")
+    if pool_set.fallback_pool is not None and pool_set.when_down != "fallback":
+        yield (*key, "fallback_pool"), f"when_down = {show(pool_set.when_down)} does not use this"
+
+
+def _check_reachable(key: Key, balancer: LoadBalancer, regions: Regions) -> Problems:
+    names = [f"pool set {show(pool_set.name)}" for pool_set in balancer.pool_sets]
+    rules = [((*key, "pool_set", position), each.match) for position, each in enumerate(balancer.pool_sets)]
+    for name in MAPS:
+        rules += [((*key, name, entry), _match_of_entry(name, entry)) for entry in getattr(balancer, name)]
+    for index, covers in find_unreachable([match for _, match in rules], regions, len(names)):
+        if covers or index < len(names):
+            yield rules[index][0], _describe_unreachable(names, covers)
+
+
+def _match_of_entry(name: str, entry: str) -> Match:
+    """Who an entry of a map is for."""
+    match name:
+        case "network_pools":
+            return Match(networks=(entry,))
+        case "subdivision_pools":
+            return Match(subdivisions=(entry,))
+        case "country_pools":
+            return Match(countries=(entry,))
+        case _:
+            return Match(regions=(entry,))
+
+
+def _describe_unreachable(names: list[str], covers: tuple[int, ...]) -> str:
+    if not covers:
+        return "no client can match all of its lists"
+    return f"can never match: {' and '.join(names[index] for index in covers)} before it " + (
+        "takes all of it" if len(covers) == 1 else "take all of it"
+    )
+
+
+def _regions_of(document: Document) -> Regions | None:
+    """The regions that count; None if they cannot be read, which is told when they are needed."""
+    path = document.content.get("regions")
+    try:
+        return Regions.load(document.directory / path) if isinstance(path, str) else Regions.load()
+    except (GeoError, OSError, ValueError):
+        return None
 
 
 def check_owners(document: Document) -> Problems:
@@ -527,22 +743,33 @@ def check_fallbacks(document: Document) -> Problems:
     """A fallback pool can answer every type, so that no answer is ever empty because of health."""
     pools = {pool.name: pool for _, pool in document.all(Pool)}
     for key, balancer in document.all(LoadBalancer):
-        pool = pools.get(balancer.fallback_pool)
-        if pool is None:
+        for place, name in _pools_of(key, balancer):
+            if place[-1] == "fallback_pool" and name in pools:
+                yield from _check_fallback(place, pools[name], balancer.types)
+
+
+def _check_fallback(key: Key, pool: Pool, types: tuple[int, ...]) -> Problems:
+    if not pool.enabled:
+        yield key, "this pool is disabled, and would have to answer when all others are down"
+    answering = {number for origin in pool.origins if origin.enabled and origin.weight > 0 for number in origin.records}
+    for record in (RECORDS_BY_TYPE[number].name for number in types if number not in answering):
+        missing = f"no enabled origin of this pool has {record} records and a weight above 0"
+        if record in (A.__name__, AAAA.__name__) and any(origin.is_host for origin in pool.origins):
+            missing += " (a host name has addresses only after a look-up)"
+        yield key, f"{missing}; give it one, or leave {record} out of types"
+
+
+def check_flattening(document: Document) -> Problems:
+    """There is something to flatten."""
+    pools = {pool.name: pool for _, pool in document.all(Pool)}
+    for key, balancer in document.all(LoadBalancer):
+        if not balancer.flatten:
             continue
-        if not pool.enabled:
-            yield (
-                (*key, "fallback_pool"),
-                "this pool is disabled, and would have to answer when all others are down",
-            )
-        answering = {
-            number for origin in pool.origins if origin.enabled and origin.weight > 0 for number in origin.records
-        }
-        for record in (RECORDS_BY_TYPE[number].name for number in balancer.types if number not in answering):
-            missing = f"no enabled origin of this pool has {record} records and a weight above 0"
-            if record in (A.__name__, AAAA.__name__) and any(origin.is_host for origin in pool.origins):
-                missing += " (a host name has addresses only after a look-up)"
-            yield (*key, "fallback_pool"), f"{missing}; give it one, or leave {record} out of types"
+        if {A.type, AAAA.type}.isdisjoint(balancer.types):
+            yield (*key, "flatten"), "for A and AAAA, which are not among types"
+        used = [pools[name] for _, name in _pools_of(key, balancer) if name in pools]
+        if not any(CNAME.type in origin.records for pool in used for origin in pool.origins):
+            yield (*key, "flatten"), "no origin of its pools has a CNAME record"
 
 
 CHECKS: tuple[Callable[[Document], Problems], ...] = (
@@ -560,9 +787,12 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_maintenance,
     check_zones,
     check_pool_names,
+    check_location,
     check_policies,
+    check_pool_sets,
     check_owners,
     check_fallbacks,
+    check_flattening,
 )
 
 
@@ -582,6 +812,11 @@ def _pools_of(key: Key, balancer: LoadBalancer) -> Iterator[tuple[Key, str]]:
     """Every name of a pool that a load balancer gives, with the key where it stands."""
     yield (*key, "fallback_pool"), balancer.fallback_pool
     lists = {(*key, "default_pools"): balancer.default_pools}
+    for position, pool_set in enumerate(balancer.pool_sets):
+        here = (*key, "pool_set", position)
+        lists[*here, "pools"] = pool_set.pools
+        if pool_set.fallback_pool is not None:
+            yield (*here, "fallback_pool"), pool_set.fallback_pool
     for map_name in MAPS:
         lists |= {(*key, map_name, place): pools for place, pools in getattr(balancer, map_name).items()}
     for place, pools in lists.items():

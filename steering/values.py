@@ -15,6 +15,7 @@ import dns.exception
 import dns.name
 from msgspec import Meta
 
+from geodata.continents import CONTINENTS
 from geodata.place import is_subdivision
 from geodata.regions import REGIONS, Regions
 from steering.problems import Key, did_you_mean
@@ -86,6 +87,13 @@ def parse_network(text: str) -> str:
     if "/" not in text or interface.ip != interface.network.network_address:
         raise ValueError(f'expected {_NETWORK}; did you mean "{interface.network}"?')
     return str(interface.network)
+
+
+def parse_continent(text: str) -> str:
+    """One of the seven continents."""
+    if text not in CONTINENTS:
+        raise ValueError("no such continent" + did_you_mean(text, CONTINENTS))
+    return text
 
 
 def parse_region(text: str) -> str:
@@ -186,6 +194,7 @@ Resolver = Annotated[tuple[str, int], _text(parse_resolver, _RESOLVER)]
 Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
 Listen = Annotated[str, _text(parse_listen, _LISTEN)]
 Network = Annotated[str, _text(parse_network, _NETWORK)]
+Continent = Annotated[str, _text(parse_continent, "a continent: " + ", ".join(CONTINENTS))]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]

@@ -5,19 +5,21 @@ what the change touches is computed again: a change of health, the plans of load
 changed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from steering.balance.plans import Plan, balancer_pools, make_plan
+from steering.balance.policies import POLICIES
 from steering.balance.pools import Health, PoolState, Verdict, judge_pool
-from steering.balance.rules import Rules, split_world
+from steering.balance.rules import Route, Rules, route_of_class, split_world
 from steering.cookies import CookieSigner
 from steering.ratelimit import Decision
 from steering.settings import LoadBalancer, Pool, Server, Settings
-from steering.wire import Answer
+from steering.trust import Trusts, make_trust
+from steering.wire import AAAA, A, Answer
 from steering.zones.store import StoreReader
 
 MEMO_SIZE = 20_000
@@ -47,27 +49,49 @@ class Identity(NamedTuple):
         return cls(server.identity.encode(), server.version.encode())
 
 
+ADDRESS_TYPES = (A, AAAA)
+
+
 class Steering:
     """One (name, type) of a load balancer: a Plan for each class, and the map that finds the class of a client."""
 
-    __slots__ = ("balancer", "classes", "orders", "plans", "rrtype")
+    __slots__ = ("balancer", "classes", "flatten", "memorable", "plans", "routes", "rrtype")
 
     def __init__(
         self,
         balancer: LoadBalancer,
         rrtype: int,
-        orders: tuple[tuple[str, ...], ...],
+        routes: tuple[Route, ...],
         classes: AddressMap | None,
-        plans: tuple[Plan, ...],
+        plans: "Plans",
     ) -> None:
         self.balancer = balancer
         self.rrtype = rrtype
-        self.orders = orders
-        """The pools of each class in failover order."""
+        self.routes = routes
         self.classes = classes
         """None when all clients are of one class."""
         self.plans = plans
+        """By class."""
+        self.flatten = balancer.flatten and rrtype in ADDRESS_TYPES
+        # Whether there is an answer at all depends on no ranking, and plans without one are there from the start.
+        self.memorable = not self.flatten and all(plans[number].rrsets for number in range(len(routes)))
+        """Whether every plan is a whole answer."""
 
+
+class RankedPlans(dict[int, Plan]):
+    """The plans of a load balancer that ranks pools by distance: there are many rankings, of which few are met."""
+
+    def __init__(self, make: Callable[[int], Plan], routes: int) -> None:
+        super().__init__((number, make(number)) for number in range(routes))
+        self._make = make
+
+    def __missing__(self, class_: int) -> Plan:
+        self[class_] = plan = self._make(class_)
+        return plan
+
+
+Plans = Sequence[Plan] | RankedPlans
+"""By class."""
 
 Steered = dict[bytes, dict[int, Steering]]
 """Owner name -> type -> Steering."""
@@ -94,6 +118,8 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """None: cookies are ignored."""
     limit: Limit | None = None
     """None: no limit."""
+    trusts: Trusts | None = None
+    """None: every client subnet counts."""
     memo: dict[tuple[bytes, int], Answer | Steering] = msgspec.field(default_factory=dict)
     """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
@@ -110,8 +136,8 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         steered = dict(self.steered)
         for owner, rrtype in touched:
             old = steered[owner][rrtype]
-            plans = tuple(make_plan(old.balancer, order, rrtype, self.pools, states) for order in old.orders)
-            steering = Steering(old.balancer, rrtype, old.orders, old.classes, plans)
+            plans = _make_plans(old.balancer, old.routes, rrtype, self.pools, states)
+            steering = Steering(old.balancer, rrtype, old.routes, old.classes, plans)
             steered[owner] = {**steered[owner], rrtype: steering}
         return replace(self, health=health, states=states, steered=steered, memo={})
 
@@ -134,11 +160,11 @@ def make_world(
     steered: Steered = {}
     users: dict[str, set[tuple[bytes, int]]] = {}
     for balancer in settings.load_balancers:
-        rules, orders = split_world(balancer)
+        rules, routes = split_world(balancer, pools)
         found = None if rules.trivial else maps[rules]
         for rrtype in balancer.types:
-            plans = tuple(make_plan(balancer, order, rrtype, pools, states) for order in orders)
-            steered.setdefault(balancer.name, {})[rrtype] = Steering(balancer, rrtype, orders, found, plans)
+            plans = _make_plans(balancer, routes, rrtype, pools, states)
+            steered.setdefault(balancer.name, {})[rrtype] = Steering(balancer, rrtype, routes, found, plans)
             for name in balancer_pools(balancer):
                 users.setdefault(name, set()).add((balancer.name, rrtype))
     return World(
@@ -151,9 +177,27 @@ def make_world(
         identity=Identity.of(settings.server),
         cookies=cookies,
         limit=limit,
+        trusts=make_trust(settings.server.location),
     )
 
 
-def rules_in_use(balancers: Iterable[LoadBalancer]) -> set[Rules]:
+def rules_in_use(settings: Settings) -> set[Rules]:
     """Every set of Rules for which a map is needed."""
-    return {rules for rules, _ in map(split_world, balancers) if not rules.trivial}
+    pools = {pool.name: pool for pool in settings.pools}
+    needed = (split_world(balancer, pools)[0] for balancer in settings.load_balancers)
+    return {rules for rules in needed if not rules.trivial}
+
+
+def _make_plans(
+    balancer: LoadBalancer,
+    routes: tuple[Route, ...],
+    rrtype: int,
+    pools: Mapping[str, Pool],
+    states: Mapping[str, PoolState],
+) -> Plans:
+    def make(class_: int) -> Plan:
+        return make_plan(balancer, route_of_class(routes, class_), rrtype, pools, states)
+
+    if any(POLICIES[route.policy].by_distance for route in routes):
+        return RankedPlans(make, len(routes))
+    return tuple(map(make, range(len(routes))))

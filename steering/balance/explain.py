@@ -3,12 +3,16 @@
 Pure, and made by the same functions that make the answer: nothing here decides anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
-from steering.balance.plans import Plan, choose_pools
+from geodata.centres import coordinates_of
+from geodata.place import Place, great_circle
+from steering.balance.plans import KeyedPlan, Plan, choose_pools
+from steering.balance.policies import POLICIES
 from steering.balance.pools import Health, PoolState
+from steering.balance.rules import Route, point_of
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import LoadBalancer, Origin, Pool
 from steering.wire import name_to_text
@@ -24,6 +28,10 @@ class OriginReason(msgspec.Struct, frozen=True):
     weight: float
     cause: str = ""
     """Why it counts otherwise than by its checks alone."""
+    share: float = 1.0
+    """The part of its traffic that it takes."""
+    rtt: float | None = None
+    """Seconds: the moving average of its checks, where answers depend on it."""
 
 
 class PoolReason(msgspec.Struct, frozen=True):
@@ -35,8 +43,15 @@ class PoolReason(msgspec.Struct, frozen=True):
     healthy: int
     minimum_origins: int
     share: float
-    """Of this client's answers, from 0 to 1."""
+    """Of this client's answers, or by hash of all clients' like it, from 0 to 1."""
     origins: tuple[OriginReason, ...]
+    room: float = 1.0
+    """The part of its traffic that it takes."""
+    distance: float | None = None
+    """Kilometres from the client, where answers depend on it."""
+    rtt: float | None = None
+    """Seconds: of its origins, where answers depend on it."""
+    origin_policy: str = "all"
 
 
 class SteeringReason(msgspec.Struct, frozen=True):
@@ -46,30 +61,38 @@ class SteeringReason(msgspec.Struct, frozen=True):
     type: str
     policy: str
     rule: str
-    """The rule that applied: default_pools, country_pools.FR, …"""
+    """The rule that applied: default_pools, pool_set.europe, country_pools.FR, …"""
     pools: tuple[PoolReason, ...]
     fallback: bool
+    """Whether all pools of the rule are down."""
     ttl: int
     ttl_reason: str
+    when_down: str = "fallback"
+    """What answers if all pools of the rule are down."""
+    by_key: bool = False
+    """Whether it depends on the client's /24 or /48 which of several answers it gets."""
 
 
 def explain_steering(
     balancer: LoadBalancer,
     rrtype: int,
-    order: Sequence[str],
+    route: Route,
     rule: str,
     plan: Plan,
+    place: Place,
     pools: Mapping[str, Pool],
     states: Mapping[str, PoolState],
     health: Health,
 ) -> SteeringReason:
-    """The reasons for `plan`: what clients get whose pools are `order`, by the rule of that name."""
-    choice = choose_pools(balancer, order, rrtype, pools, states)
+    """The reasons for `plan`: what clients at a place get whose class has this route, by the rule of that name."""
+    choice = choose_pools(route, rrtype, pools, states)
     total = sum(share.weight for share in choice.shares)
     shares = {share.name: share.weight / total for share in choice.shares}
-    names = [*order, balancer.fallback_pool] if choice.fallback and balancer.fallback_pool not in order else order
+    names = [*route.pools, *(share.name for share in choice.shares if share.name not in route.pools)]
     candidates = {candidate.name: candidate.up for candidate in choice.candidates}
     type_name = RECORDS_BY_TYPE[rrtype].name
+    policy = POLICIES[route.policy]
+    here = coordinates_of(place) if policy.by_distance else None
     reasons = []
     for name in names:
         pool, state = pools[name], states[name]
@@ -79,8 +102,20 @@ def explain_steering(
             word = "up" if state.up else "down"
         else:
             word = f"no {type_name} records"
-        origins = tuple(_explain_origin(origin, pool, health) for origin in pool.origins)
-        reasons.append(PoolReason(name, word, len(state.healthy), pool.minimum_origins, shares.get(name, 0.0), origins))
+        reasons.append(
+            PoolReason(
+                name,
+                word,
+                len(state.healthy),
+                pool.minimum_origins,
+                shares.get(name, 0.0),
+                tuple(_explain_origin(origin, pool, health) for origin in pool.origins),
+                state.room,
+                great_circle(here, point_of(pool)) if here else None,
+                state.rtt if policy is POLICIES["dynamic_latency"] else None,
+                pool.origin_steering.policy,
+            )
+        )
     if balancer.fixed_ttl:
         ttl_reason = "fixed_ttl"
     elif plan.ttl < balancer.ttl:
@@ -90,12 +125,14 @@ def explain_steering(
     return SteeringReason(
         name_to_text(balancer.name),
         type_name,
-        balancer.steering_policy,
+        route.policy,
         rule,
         tuple(reasons),
         choice.fallback,
         plan.ttl,
         ttl_reason,
+        route.when_down,
+        isinstance(plan, KeyedPlan),
     )
 
 
@@ -108,4 +145,6 @@ def _explain_origin(origin: Origin, pool: Pool, health: Health) -> OriginReason:
         state = "down"
     if origin.is_host and state == "up" and not (verdict and verdict.addresses):
         state = "unresolved"
-    return OriginReason(origin.name, origin.endpoint, state, origin.weight, verdict.cause if verdict else "")
+    if verdict is None:
+        return OriginReason(origin.name, origin.endpoint, state, origin.weight)
+    return OriginReason(origin.name, origin.endpoint, state, origin.weight, verdict.cause, verdict.share, verdict.rtt)

@@ -126,19 +126,29 @@ def show_told(told: Told, console: Console) -> None:
         console.print(f"scope       /{told.scope}: every client inside this prefix gets the same")
     for reason in told.reasons:
         console.print(f"steered     {reason.load_balancer} {reason.type} by {reason.policy}, rule {reason.rule}")
+        if reason.by_key:
+            console.print("  hash      the client's /24 (IPv6: /48) decides which of several it gets")
         for pool in reason.pools:
-            _show_pool(pool, reason.fallback and pool.share > 0, console)
+            _show_pool(pool, reason.fallback and pool.share > 0, reason.when_down, console)
+        if reason.fallback and reason.when_down == "fail_closed":
+            console.print("  nobody    answers: all pools are down, and the rule says fail_closed")
         console.print(f"  ttl       {reason.ttl} s: {reason.ttl_reason}")
     if not told.reasons:
         console.print("steered     no: the same answer for every client")
 
 
-def _show_pool(pool: PoolReason, fallback: bool, console: Console) -> None:
+def _show_pool(pool: PoolReason, fallback: bool, when_down: str, console: Console) -> None:
     line = Text(f"  pool      {pool.name}: ")
     line.append_text(state_text(pool.state))
     line.append(f", {pool.healthy} healthy, needs {pool.minimum_origins}")
+    if pool.distance is not None:
+        line.append(f", {pool.distance:,.0f} km away")
+    if pool.rtt is not None:
+        line.append(f", round trip {pool.rtt * 1000:.1f} ms")
+    if pool.room != 1:
+        line.append(f", takes {pool.room:.1%} of its traffic")
     if fallback:
-        line.append(" -> answers as the fallback", "bold")
+        line.append(" -> answers " + ("although it is down" if when_down == "fail_open" else "as the fallback"), "bold")
     elif pool.share:
         line.append(f" -> answers{'' if pool.share == 1 else f' {pool.share:.1%}'}", "bold")
     console.print(line)
@@ -149,6 +159,8 @@ def _show_pool(pool: PoolReason, fallback: bool, console: Console) -> None:
             entry.append(f" ({origin.cause})")
         if origin.weight != 1:
             entry.append(f", weight {origin.weight:g}")
+        if origin.share != 1:
+            entry.append(f", takes {origin.share:.1%} of its traffic")
         console.print(entry)
 
 

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{len(settings.zones)} zones, {len(settings.load_balancers)} load balancers, {len(settings.pools)} pools"
         )
         try:
-            if settings.geo or rules_in_use(settings.load_balancers):
+            if settings.geo or rules_in_use(settings):
                 summary += f", places of {len(load_places(settings).places) - 1} kinds"
         except GeoError as error:
             problems += error.problems

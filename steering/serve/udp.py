@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import trio
 
-from steering.compose import Dice
+from steering.balance.lottery import Dice
 from steering.respond import respond
 from steering.wire import SERVFAIL, render_error
 from steering.world import World

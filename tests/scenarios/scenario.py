@@ -3,7 +3,7 @@
 # Anything after a # at the start of a line explains.
 zone example.com                  a zone file, indented; there may be several
     @ 300 SOA ns1 hostmaster 1 3600 600 86400 60
-networks                          who is where: network,country[,subdivision]
+networks                          who is where: network,country[,subdivision[,asn]]
     198.18.1.0/24,FR
 server                            TOML: more keys of [server]
     identity = "ns1.example.com"
@@ -14,6 +14,8 @@ settings                          TOML: monitors, pools, load balancers
     ...
 case the title
     down paris-1                  origins that are down (pool/origin where names repeat)
+    takes paris-1 0.5             which part of its traffic an origin takes
+    rtt paris-1 0.02              the round trip of its checks, in seconds
     dice 0.7                      what the next draw gives; 0 if not said
     now 1559731985                the time, in Unix seconds; 0 if not said
     over udp                      or tcp: a case that is of one transport; if not said, it is asked over both
@@ -36,6 +38,7 @@ longer than the client takes. That is checked of every reply to an `ask`, and no
 """
 
 import ipaddress
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -49,6 +52,7 @@ import dns.rrset
 import msgspec
 
 from geodata.classes import ClassMap
+from steering.balance.pools import Verdict
 from steering.cookies import CookieSigner, read_secrets
 from steering.offline import override_health
 from steering.prepare import compile_maps
@@ -77,6 +81,8 @@ class Case(msgspec.Struct):
 
     title: str
     down: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    rtt: tuple[str, ...] = ()
     dice: float = 0.0
     now: float = 0.0
     over: str = ""
@@ -151,7 +157,7 @@ def _read_case(title: str, lines: list[str], place: str) -> Case:
                 case.over = rest
             case "raw":
                 case.raw += f" {rest}"
-            case "answer" | "authority" | "additional":
+            case "answer" | "authority" | "additional" | "takes" | "rtt":
                 setattr(case, word, (*getattr(case, word), rest))
             case "scope":
                 case.scope = int(rest)
@@ -174,8 +180,8 @@ class Stage:
     def __init__(self, scenario: Scenario, directory: Path) -> None:
         text = f'[server]\nlisten = ["127.0.0.1:53"]\nstate = "{directory}/state"\n{scenario.server}'
         if scenario.networks:
-            networks = "".join(f"{line}{',' * (2 - line.count(','))}\n" for line in scenario.networks.splitlines())
-            (directory / "networks.csv").write_text("network,country,subdivision\n" + networks)
+            networks = "".join(f"{line}{',' * (3 - line.count(','))}\n" for line in scenario.networks.splitlines())
+            (directory / "networks.csv").write_text("network,country,subdivision,asn\n" + networks)
             text += '[[geo]]\ntype = "networks"\npath = "networks.csv"\n'
         for name, content in scenario.zones.items():
             (directory / f"{name}.zone").write_text(content)
@@ -188,9 +194,15 @@ class Stage:
         self._cookies = CookieSigner(read_secrets(scenario.cookies, "cookies")) if scenario.cookies else None
         self._directory = directory
 
-    def world(self, down: tuple[str, ...] = ()) -> World:
-        """The world in which these origins are down."""
-        health = override_health(self.settings, down, {})
+    def world(self, case: Case | None = None) -> World:
+        """The world of a case; without one, the world in which all is well."""
+        case = case or Case("")
+        health = dict(override_health(self.settings, case.down, {}))
+        for field, lines in (("share", case.takes), ("rtt", case.rtt)):
+            for name, number in map(str.split, lines):
+                for origin in override_health(self.settings, (name,), {}):
+                    verdict = health.get(origin, Verdict(True, math.inf))
+                    health[origin] = msgspec.structs.replace(verdict, **{field: float(number)})
         return make_world(self.settings, self.reader, self.maps, health, self._cookies)
 
     def close(self) -> None:

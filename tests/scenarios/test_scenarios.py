@@ -78,7 +78,7 @@ def check(reply: bytes | None, question: Question, case: Case, transport: str) -
 def test_respond(path: Path, number: int, stages: dict[Path, Stage]) -> None:
     case = read_scenario(path).cases[number]
     question = make_question(case)
-    with opened(stages[path].world(case.down)) as world:
+    with opened(stages[path].world(case)) as world:
         for transport in [case.over] if case.over else TRANSPORTS:
             over_tcp = transport == "tcp"
             first = respond(question.packet, question.source, over_tcp, case.now, lambda: case.dice, world)
@@ -92,7 +92,7 @@ async def test_network(path: Path, number: int, stages: dict[Path, Stage]) -> No
     """The cases whose answer hangs neither on the source address, which here is loopback's, nor on the time."""
     case = read_scenario(path).cases[number]
     question = make_question(case)
-    world = stages[path].world(case.down)
+    world = stages[path].world(case)
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         socket.socket(socket.AF_INET, socket.SOCK_STREAM) as streams,

@@ -186,7 +186,7 @@ class TestTheSameAsTheServer:
 
     def test_the_rule_is_named(self, configured: Settings, zones: StoreReader) -> None:
         for address, rule in (
-            ("10.1.2.200", "network_pools"),
+            ("10.1.2.200", "network_pools.10.1.2.128/25"),
             ("10.1.9.9", "country_pools.FR"),
             ("10.2.0.1", "region_pools.WEU"),
             ("10.2.200.1", "region_pools.SSAM"),

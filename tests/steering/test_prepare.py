@@ -78,7 +78,9 @@ class TestMaps:
         assert compile_maps(configured) == first
         assert {path: Path(path).stat().st_ino for path in files} == files
         [class_number] = {
-            ClassMap.open(Path(each.path)).find4(0x7F000001)[0] for each in first if len(each.rules.countries) == 1
+            ClassMap.open(Path(each.path)).find4(0x7F000001)[0]
+            for each in first
+            if each.rules.matches[0].countries == ("FR",)
         }
         assert class_number == 1
 

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodata.place import NOWHERE, Place
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
-from steering.settings import LoadBalancer, Origin, Pool, RandomSteering, Settings
+from steering.balance.rules import Classifier, route_of_class, split_world
+from steering.settings import LoadBalancer, Origin, Pool, PoolSet, RandomSteering, Settings
 from steering.wire import TXT, A
 from steering.world import Steering, World, make_world
 from steering.zones.store import StoreReader
@@ -49,9 +51,10 @@ def explain_class(steering: Steering, number: int, rule: str, world: World) -> S
     return explain_steering(
         steering.balancer,
         steering.rrtype,
-        steering.orders[number],
+        route_of_class(steering.routes, number),
         rule,
         steering.plans[number],
+        NOWHERE,
         world.pools,
         world.states,
         world.health,
@@ -160,13 +163,103 @@ def test_what_is_explained_is_what_is_done(
     world: World = make_world(configuration, reader, HalvesMaps(), health)
     for by_type in world.steered.values():
         for steering in by_type.values():
-            number = data.draw(st.integers(0, len(steering.orders) - 1))
+            number = data.draw(st.integers(0, len(steering.routes) - 1))
             reason = explain_class(steering, number, "rule", world)
             assert sum(pool.share for pool in reason.pools) == pytest.approx(1)
             assert reason.ttl == steering.plans[number].ttl
             assert len({pool.name for pool in reason.pools}) == len(reason.pools)
-            assert [pool.name for pool in reason.pools][: len(steering.orders[number])] == list(steering.orders[number])
+            order = steering.routes[number].pools
+            assert [pool.name for pool in reason.pools][: len(order)] == list(order)
             for pool in reason.pools:
                 assert pool.healthy == len(world.states[pool.name].healthy)
                 if pool.share and not reason.fallback:
                     assert pool.state == "up"
+
+
+# Sets, parts and policies.
+
+CITIES = tuple(
+    Pool(name, (Origin(f"{name}-1", f"198.51.100.{number}"),), monitor="tcp", latitude=latitude, longitude=longitude)
+    for number, (name, latitude, longitude) in enumerate((("near", 48.9, 2.4), ("far", 40.7, -74.0)), 1)
+)
+
+
+def explain_at(reader: StoreReader, lb: LoadBalancer, place: Place, health: Health, rule: str = "x") -> SteeringReason:
+    """The reasons for what clients at a place get."""
+    pools = {pool.name: pool for pool in (*CITIES, *POOLS)}
+    world = make_world(
+        Settings(SERVER, pools=tuple(pools.values()), load_balancers=(lb,)), reader, HalvesMaps(), health
+    )
+    number = Classifier(split_world(lb, pools)[0])(place)
+    steering = world.steered[NAME][A]
+    return explain_steering(
+        lb,
+        A,
+        route_of_class(steering.routes, number),
+        rule,
+        steering.plans[number],
+        place,
+        world.pools,
+        world.states,
+        world.health,
+    )
+
+
+def test_proximity_says_how_far(reader: StoreReader) -> None:
+    lb = LoadBalancer(NAME, ("far", "near"), "sorry", (A,), "proximity")
+    reason = explain_at(reader, lb, Place(country="FR"), {})
+    assert [(pool.name, pool.share, round(pool.distance or 0)) for pool in reason.pools] == [
+        ("near", 1.0, 324),
+        ("far", 0.0, 5936),
+    ]
+    assert [pool.distance for pool in explain_at(reader, lb, NOWHERE, {}).pools] == [None, None]
+    away = explain_at(reader, lb, Place(country="FR"), {("near", "near-1"): Verdict(False, 5.0)})
+    assert [(pool.name, pool.share) for pool in away.pools] == [("near", 0.0), ("far", 1.0)]
+
+
+def test_dynamic_latency_says_how_fast(reader: StoreReader) -> None:
+    health = {("far", "far-1"): Verdict(True, 60.0, 1.0, 0.02), ("near", "near-1"): Verdict(True, 60.0, 1.0, 0.03)}
+    lb = LoadBalancer(NAME, ("near", "far"), "sorry", (A,), "dynamic_latency")
+    reason = explain_at(reader, lb, NOWHERE, health)
+    assert [(pool.name, pool.share, pool.rtt) for pool in reason.pools] == [("near", 0.0, 0.03), ("far", 1.0, 0.02)]
+    assert reason.pools[1].origins[0].rtt == 0.02
+    off = explain_at(reader, LoadBalancer(NAME, ("near",), "sorry", (A,)), NOWHERE, health)
+    assert off.pools[0].rtt is None, "it does not matter there"
+
+
+def test_hash_says_that_the_client_decides(reader: StoreReader) -> None:
+    lb = LoadBalancer(NAME, ("near", "far"), "sorry", (A,), "hash")
+    reason = explain_at(reader, lb, NOWHERE, {})
+    assert reason.by_key
+    assert [(pool.name, pool.share) for pool in reason.pools] == [("near", 0.5), ("far", 0.5)]
+    one = explain_at(reader, lb, NOWHERE, {("far", "far-1"): Verdict(False, 5.0)})
+    assert not one.by_key
+
+
+def test_parts_of_the_traffic(reader: StoreReader) -> None:
+    lb = LoadBalancer(NAME, ("near", "far"), "sorry", (A,))
+    reason = explain_at(reader, lb, NOWHERE, {("near", "near-1"): Verdict(True, 60.0, 0.25)})
+    assert [(pool.name, pool.state, pool.room, pool.share) for pool in reason.pools] == [
+        ("near", "up", 0.25, 0.25),
+        ("far", "up", 1.0, 0.75),
+    ]
+    assert reason.pools[0].origins[0].share == 0.25
+    assert not reason.fallback
+    alone = explain_at(
+        reader, LoadBalancer(NAME, ("near",), "sorry", (A,)), NOWHERE, {("near", "near-1"): Verdict(True, 60.0, 0.25)}
+    )
+    assert [(pool.name, pool.share) for pool in alone.pools] == [("near", 0.25), ("sorry", 0.75)]
+    assert not alone.fallback, "the pool is up"
+
+
+@pytest.mark.parametrize(
+    ("when_down", "shares"),
+    [("fallback", [("near", 0.0), ("sorry", 1.0)]), ("fail_open", [("near", 1.0)]), ("fail_closed", [("near", 0.0)])],
+)
+def test_when_all_pools_of_a_set_are_down(reader: StoreReader, when_down: str, shares: list[tuple[str, float]]) -> None:
+    chosen = PoolSet("eu", ("EU",), pools=("near",), when_down=when_down)  # type: ignore[arg-type] # one of the three
+    lb = LoadBalancer(NAME, ("far",), "sorry", (A,), pool_sets=(chosen,))
+    reason = explain_at(reader, lb, Place("EU"), {("near", "near-1"): Verdict(False, 5.0)}, "pool_set.eu")
+    assert (reason.rule, reason.fallback, reason.when_down) == ("pool_set.eu", True, when_down)
+    assert [(pool.name, pool.share) for pool in reason.pools] == shares
+    assert reason.pools[0].state == "down"

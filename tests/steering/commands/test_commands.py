@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -301,7 +302,7 @@ class TestAnswer:
                 "subdivision_pools.US-CA",
             ),
             (["--from", "192.0.2.1"], "192.0.2.10 192.0.2.11", "country_pools.FR"),
-            (["--from", "192.0.2.200"], "203.0.113.99", "network_pools"),
+            (["--from", "192.0.2.200"], "203.0.113.99", "network_pools.192.0.2.128/25"),
             (["--from", "198.51.100.1"], "203.0.113.99", "subdivision_pools.US-CA"),
             (["--from", "2001:db8::1"], "192.0.2.10 192.0.2.11", "country_pools.FR"),
             (["--from", "10.0.0.1"], "198.51.100.20 198.51.100.21", "default_pools"),
@@ -353,6 +354,56 @@ class TestAnswer:
             "    origin  both 192.0.2.11: up",
             "  ttl       30 s: ttl of the load balancer",
         ]
+
+    def test_text_of_sets_and_policies(self, config: Path, run: Command) -> None:
+        text = config.read_text().replace('name = "paris"\n', 'name = "paris"\nlatitude = 48.9\nlongitude = 2.4\n', 1)
+        text = text.replace('name = "newyork"\n', 'name = "newyork"\nlatitude = 40.7\nlongitude = -74.0\n', 1)
+        text += """
+[[load_balancer]]
+name = "near.example.com"
+types = ["A"]
+default_pools = ["newyork", "paris"]
+fallback_pool = "sorry"
+steering_policy = "proximity"
+[[load_balancer.pool_set]]
+name = "home"
+subdivisions = ["US-CA"]
+steering_policy = "hash"
+[[load_balancer.pool_set]]
+name = "closed"
+countries = ["DE"]
+pools = ["paris"]
+when_down = "fail_closed"
+[[load_balancer.pool_set]]
+name = "open"
+countries = ["IT"]
+pools = ["paris"]
+when_down = "fail_open"
+"""
+        config.write_text(
+            text.replace("[[pool.origin]]", "load_shedding = { default_percent = 40 }\n[[pool.origin]]", 1)
+        )
+
+        def said(*arguments: str, expected: int = 0) -> list[str]:
+            status, out, error = run("answer", config, "near.example.com", *arguments)
+            assert (status, error) == (expected, "")
+            return [line for line in out.splitlines() if line.startswith(("steered", "  hash", "  pool", "  nobody"))]
+
+        [steered, *pools] = said("--country", "FR")
+        assert steered == "steered     near.example.com. A by proximity, rule default_pools"
+        near, far = sorted(pools, key=lambda line: "km" not in line or "newyork" in line)
+        assert re.fullmatch(r"  pool      paris: up, 2 healthy, needs 1, 32\d km away.* -> answers.*", near)
+        assert re.fullmatch(r"  pool      newyork: up, \d healthy, needs 1, 5,9\d\d km away.*", far)
+        assert "takes 60.0% of its traffic" in near + far
+        assert said("--subdivision", "US-CA")[:2] == [
+            "steered     near.example.com. A by hash, rule pool_set.home",
+            "  hash      the client's /24 (IPv6: /48) decides which of several it gets",
+        ]
+        down = ("--down", "paris-1", "--down", "paris/both")
+        assert said("--country", "DE", *down, expected=1)[-1] == (
+            "  nobody    answers: all pools are down, and the rule says fail_closed"
+        )
+        assert said("--country", "IT", *down)[-1].endswith(" -> answers although it is down")
 
     def test_what_is_not_steered(self, config: Path, run: Command) -> None:
         status, out, _ = run("answer", config, "static.example.com")
