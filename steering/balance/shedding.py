@@ -52,7 +52,10 @@ def next_ramp_step(since: float, now: float, duration: float) -> float:
     end = since + duration
     if now >= end:
         return math.inf
-    return min(end, since + (math.floor(max(0.0, now - since) / STEP) + 1) * STEP)
+    steps = math.floor(max(0.0, now - since) / STEP) + 1
+    if since + steps * STEP <= now:
+        steps += 1  # rounding: the step is taken already
+    return min(end, since + steps * STEP)
 
 
 def load_share(load: Load, now: float, shedding: LoadShedding) -> float:
