@@ -19,7 +19,7 @@ from monitors.probes import PROBES
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, Zone
+from steering.settings import GeoSource, LoadBalancer, Origin, Pool, RandomSteering, Server, Settings, SharedKey, Zone
 
 REFERENCE = Path(__file__).parents[2] / "config" / "reference.md"
 
@@ -32,6 +32,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[[pool]]`": Pool,
     "`[[pool.origin]]`": Origin,
     "`[[notifier]]`": Notifier,
+    "`[[key]]`": SharedKey,
     "`[[zone]]`": Zone,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
