@@ -6,6 +6,9 @@ Databases
     stamps   apex -> what the zone was made from, so that an unchanged one is not loaded again
     changes  running number (8 octets) -> apex that changed: how a reader keeps its table of zones without reading all
     garbage  generation -> nothing: generations that no zone serves, being loaded or being deleted
+    journal  apex, number, part -> what the latest changes of a zone were (journal.py)
+    replaced apex + key of an owner -> what a primary has where a load balancer answers (load.py)
+    timers   apex -> when a zone was last compared with its primary, and when it is next (refresh.py)
 
 Rules
 - What a reader sees is one LMDB snapshot: a zone's generation and its nodes come from the same transaction, so an
@@ -25,6 +28,7 @@ from typing import Final, NamedTuple
 import lmdb
 import msgspec
 
+from steering.zones.journal import Journal, Records, is_newer
 from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE
 
 MAP_SIZE: Final = 1 << 40
@@ -59,6 +63,8 @@ class Zone(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """RDATA of the SOA record."""
     negative_ttl: int
     """TTL of the SOA record in negative answers (RFC 2308 section 5)."""
+    expired: bool = False
+    """There is nothing to answer from: it was never transferred, or not for too long (RFC 1035 section 3.3.13)."""
 
     @property
     def prefix(self) -> bytes:
@@ -88,7 +94,7 @@ class Store:
         self.directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.environment = lmdb.open(str(directory), map_size=MAP_SIZE, max_dbs=8, max_readers=512, readonly=False)
+            self.environment = lmdb.open(str(directory), map_size=MAP_SIZE, max_dbs=16, max_readers=512, readonly=False)
             if write:
                 self.environment.reader_check()
             self.nodes = self.environment.open_db(b"nodes")
@@ -96,6 +102,9 @@ class Store:
             self.stamps = self.environment.open_db(b"stamps")
             self.changes = self.environment.open_db(b"changes")
             self.garbage = self.environment.open_db(b"garbage")
+            self.journal = self.environment.open_db(b"journal")
+            self.replaced = self.environment.open_db(b"replaced")
+            self.timers = self.environment.open_db(b"timers")
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"{directory}: {error}") from error
 
@@ -253,6 +262,18 @@ class Version(msgspec.Struct, frozen=True):
     """As in Zone."""
     stamp: bytes
     """What it was made from: for the loader, who gets it back from `read_stamp`."""
+    expired: bool = False
+    """As in Zone."""
+    journal: int = 0
+    """How many changes are kept for who has an older version."""
+    replaced: Mapping[bytes, bytes] = {}
+    """For the loader, who gets it back from `open_served`: by keys of the zone, which are without prefix."""
+    timers: bytes | None = None
+    """For the refresher, who gets it back from `read_timers`; None: as they are."""
+
+    def make_zone(self, apex: bytes, generation: int) -> Zone:
+        """What is served of it."""
+        return Zone(apex, generation, self.serial, self.soa, self.negative_ttl, self.expired)
 
 
 class ServedNodes:
@@ -262,6 +283,11 @@ class ServedNodes:
         self._store = store
         self._transaction = transaction
         self._prefix = None if zone is None else zone.prefix
+        self._apex = b"" if zone is None else zone.apex
+
+    def get_replaced(self, key: bytes) -> bytes | None:
+        """What was noted as replaced in a node."""
+        return None if self._prefix is None else self._transaction.get(self._apex + key, db=self._store.replaced)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a node."""
@@ -288,8 +314,8 @@ class ZoneWriter:
         self._store = store
         self.served = read_zones(store)
         """The zones that are served now."""
-        self._staged: dict[bytes, tuple[Zone, bytes]] = {}
-        self._differences: dict[bytes, bytes | None] = {}
+        self._staged: dict[bytes, tuple[Zone, Version]] = {}
+        self._differences: dict[bytes, Mapping[bytes, bytes | None]] = {}
         self._pending: list[tuple[bytes, bytes]] = []
         self._begun: set[bytes] = set()
         """Generations of ours that are in the store."""
@@ -312,7 +338,7 @@ class ZoneWriter:
     @property
     def room(self) -> int:
         """How many nodes may still be staged as differences; one transaction should not have more."""
-        return DIFFERENCE_LIMIT - len(self._differences)
+        return DIFFERENCE_LIMIT - sum(map(len, self._differences.values()))
 
     def stage(self, apex: bytes, version: Version, nodes: Iterable[tuple[bytes, bytes]]) -> int:
         """Take `nodes` (key without prefix and value, in canonical order) as the next content of a zone.
@@ -320,7 +346,7 @@ class ZoneWriter:
         Returns how many there are. What they raise leaves this zone as it is served.
         """
         with _failing(self._store):
-            zone = Zone(apex, self._next_generation, version.serial, version.soa, version.negative_ttl)
+            zone = version.make_zone(apex, self._next_generation)
             self._next_generation += 1
             prefix = zone.prefix
             count = 0
@@ -329,7 +355,8 @@ class ZoneWriter:
                 count += 1
                 if len(self._pending) >= BATCH:
                     self._flush()
-            self._staged[apex] = zone, version.stamp
+            self._staged[apex] = zone, version
+            self._differences.pop(apex, None)
             return count
 
     def stage_difference(self, apex: bytes, version: Version, difference: Mapping[bytes, bytes | None]) -> int:
@@ -337,10 +364,8 @@ class ZoneWriter:
 
         Returns how many there are: at most `room`.
         """
-        old = self.served[apex]
-        self._differences.update((old.prefix + key, value) for key, value in difference.items())
-        zone = Zone(apex, old.generation, version.serial, version.soa, version.negative_ttl)
-        self._staged[apex] = zone, version.stamp
+        self._differences[apex] = difference
+        self._staged[apex] = version.make_zone(apex, self.served[apex].generation), version
         return len(difference)
 
     def publish(self, removed: Iterable[bytes] = ()) -> None:
@@ -351,21 +376,30 @@ class ZoneWriter:
             with store.environment.begin(write=True) as transaction:
                 removed = list(removed)
                 self._check_alone(transaction, [*self._staged, *removed])
-                for key, value in self._differences.items():
-                    if value is None:
-                        transaction.delete(key, db=store.nodes)
-                    else:
-                        transaction.put(key, value, db=store.nodes)
-                for apex, (zone, stamp) in self._staged.items():
+                for apex, (zone, version) in self._staged.items():
                     old = self.served.get(apex)
+                    self._write_journal(transaction, zone, version.journal)
+                    for key, value in self._differences.get(apex, {}).items():
+                        if value is None:
+                            transaction.delete(zone.prefix + key, db=store.nodes)
+                        else:
+                            transaction.put(zone.prefix + key, value, db=store.nodes)
                     if old is None or old.generation != zone.generation:
                         transaction.delete(zone.prefix, db=store.garbage)
                         if old is not None:
                             transaction.put(old.prefix, b"", db=store.garbage)
                     transaction.put(apex, msgspec.msgpack.encode(zone), db=store.zones)
-                    transaction.put(apex, stamp, db=store.stamps)
+                    transaction.put(apex, version.stamp, db=store.stamps)
+                    _delete_below(transaction, store.replaced, apex)
+                    for key, value in version.replaced.items():
+                        transaction.put(apex + key, value, db=store.replaced)
+                    if version.timers is not None:
+                        transaction.put(apex, version.timers, db=store.timers)
                     _log_change(store, transaction, apex)
                 for apex in removed:
+                    Journal(transaction, store.journal, apex).clear()
+                    _delete_below(transaction, store.replaced, apex)
+                    transaction.delete(apex, db=store.timers)
                     transaction.put(self.served[apex].prefix, b"", db=store.garbage)
                     transaction.delete(apex, db=store.zones)
                     transaction.delete(apex, db=store.stamps)
@@ -373,12 +407,25 @@ class ZoneWriter:
             self.served = read_zones(store)
             self._staged, self._differences, self._begun = {}, {}, set()
 
+    def _write_journal(self, transaction: "lmdb.Transaction[bytes]", zone: Zone, keep: int) -> None:
+        """Note what is about to change, or that it cannot be told (journal.py)."""
+        journal = Journal(transaction, self._store.journal, zone.apex)
+        old, difference = self.served.get(zone.apex), self._differences.get(zone.apex)
+        if old is None or difference is None or old.expired or not keep:
+            journal.clear()
+        elif is_newer(zone.serial, old.serial):
+            served = {key: transaction.get(zone.prefix + key, db=self._store.nodes) for key in difference}
+            journal.append(Records(difference, served), old.serial, zone.serial, keep)
+        elif difference:
+            journal.clear()
+
     def _check_alone(self, transaction: "lmdb.Transaction[bytes]", apexes: Iterable[bytes]) -> None:
         """Nobody has published these zones, or collected what is staged of them, since this writer began."""
         store = self._store
         for apex in apexes:
             old = self.served.get(apex)
-            if transaction.get(apex, db=store.zones) != (None if old is None else msgspec.msgpack.encode(old)):
+            found = transaction.get(apex, db=store.zones)
+            if (None if found is None else _decode_zone(found)) != old:
                 raise StoreError(f"{store.directory}: {ANOTHER_WRITER}")
         if any(transaction.get(prefix, db=store.garbage) is None for prefix in self._begun):
             raise StoreError(f"{store.directory}: {ANOTHER_WRITER}")
@@ -432,6 +479,13 @@ def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
         cursor.delete()
         found = bool(cursor.key())
     return True
+
+
+def _delete_below(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, apex: bytes) -> None:
+    """Delete all that is kept of a zone under keys that begin with its apex, which no other apex begins with."""
+    cursor = transaction.cursor(database)
+    while cursor.set_range(apex) and bytes(cursor.key()).startswith(apex):
+        cursor.delete()
 
 
 def _last_generation(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database) -> int:
