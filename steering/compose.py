@@ -28,6 +28,7 @@ from steering.wire import (
     QUESTION_OFFSET,
     REFERRAL,
     REFUSED,
+    SERVFAIL,
     SOA,
     SVCB,
     YXDOMAIN,
@@ -57,6 +58,7 @@ Dice = Callable[[], float]
 
 NOT_OURS: Final = Answer(REFUSED, False, (0, 0, 0), b"", kind=ERROR)
 """No zone of ours has the name."""
+_SERVFAIL: Final = Answer(SERVFAIL, False, (0, 0, 0), b"", kind=ERROR)
 _NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
 _FIRST_META_TYPE: Final = 128
 _ADDRESS_TYPES: Final = (A, AAAA)
@@ -116,6 +118,8 @@ def compose(query: Query, location: Location, dice: Dice, world: World) -> Answe
     zone = find_authority(world, name, rrtype)
     if zone is None:
         return NOT_OURS
+    if zone.expired:
+        return _SERVFAIL
     found = world.zones.find(zone, key_labels(name, zone.apex))
     if found.kind == MISSING:
         return _answer_negative(NXDOMAIN, name, zone)
@@ -220,7 +224,7 @@ class Composition:
             owner = target
             seen.add(owner)
             next_zone = find_authority(self._world, owner, rrtype)
-            if next_zone is None:
+            if next_zone is None or next_zone.expired:
                 break
             zone = next_zone
             found = self._zones.find(zone, key_labels(owner, zone.apex))
@@ -319,7 +323,7 @@ class Composition:
             self._mark_end()
         for target, types in list(self._targets.items())[:ADDITIONAL_LIMIT]:
             zone = self._zones.find_zone(target)
-            if zone is None:
+            if zone is None or zone.expired:
                 continue
             found = self._zones.find(zone, key_labels(target, zone.apex))
             if found.kind not in (EXACT, WILDCARD):

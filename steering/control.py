@@ -34,6 +34,7 @@ from steering.messages import (
     HealthChanged,
     Hello,
     MapFile,
+    Notified,
     OriginStatus,
     PoolStatus,
     Status,
@@ -49,8 +50,11 @@ from steering.process import ControlEnd, wait_for_end
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.settings import Pool, Server, Settings, load_settings
+from steering.values import parse_secret
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
+from steering.zones.notify import NotifySender
+from steering.zones.tsig import Key
 
 FIRST_RESULTS_MARGIN = 5.0
 """Seconds that the first results may take beyond the timeouts of their monitors."""
@@ -75,6 +79,8 @@ class Running(msgspec.Struct, frozen=True):
     cookie_secrets: tuple[bytes, ...]
     since: float
     """Unix seconds."""
+    keys: tuple[Key, ...] = ()
+    """Of TSIG."""
 
 
 def run_control(path: Path, settings: Settings, end: ControlEnd) -> None:
@@ -139,6 +145,7 @@ class Control:
         """By target; of the configuration in force."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
         self._counters: dict[int, Counted] = {}
+        self._secondaries = NotifySender(nursery)
         health.on_change = self._tell_health
         health.on_flip = self._tell_flip
         health.on_warning = self._tell_warning
@@ -146,7 +153,7 @@ class Control:
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
         self._check_machine(settings)
-        secrets = _load_secrets(settings.server)
+        secrets, keys = _load_secrets(settings.server), _load_keys(settings, self._path)
         targets = targets_of(settings)
         self._health.expect(settings)
         if self._running is None:
@@ -165,7 +172,10 @@ class Control:
             if report.names:
                 text = "zone %s: serial %d, %d names, %d changed"
                 logger.info(text, name_to_text(report.apex), report.serial, report.names, report.changed)
-        self._enforce(Running(settings, prepared.maps, prepared.zones, secrets, time.time()))
+        self._enforce(Running(settings, prepared.maps, prepared.zones, secrets, time.time(), keys))
+        for report in prepared.zones:
+            if report.changed:
+                self._secondaries.tell(report.apex)
 
     async def resume(self, running: Running) -> None:
         """Go on where a control that died has left."""
@@ -183,6 +193,7 @@ class Control:
         self._health.commit(running.settings)
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
+        self._secondaries.replace(running.settings.zones, running.keys)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
         for pool in running.settings.pools:
@@ -250,6 +261,8 @@ class Control:
                 if isinstance(message, Hello):
                     self._workers[connection] = message
                     self._counters[message.number] = Counted()
+                elif isinstance(message, Notified):
+                    pass
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
@@ -259,8 +272,9 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(TargetHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=())
-        return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
+        zones = tuple(zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries)
+        settings = msgspec.structs.replace(self._running.settings, zones=zones, keys=(), notifiers=())
+        return Configured(settings, self._running.maps, health, self._running.cookie_secrets, self._running.keys)
 
     def _tell_health(self, change: TargetHealth) -> None:
         for connection in self._workers:
@@ -375,3 +389,23 @@ def _load_secrets(server: Server) -> tuple[bytes, ...]:
         raise ConfigurationError(map(str, error.problems)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError([f"{path}: {error}"]) from error
+
+
+def _load_keys(settings: Settings, path: Path) -> tuple[Key, ...]:
+    """The keys for TSIG, those in files read; raises ConfigurationError, which never has a secret."""
+    keys, problems = [], []
+    for key in settings.keys:
+        secret = key.secret
+        try:
+            if key.secret_file is not None:
+                secret = parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: {reason}")
+        except ValueError:
+            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: not Base64")
+        if secret is not None:
+            keys.append(Key(key.name, key.algorithm, secret))
+    if problems:
+        raise ConfigurationError(problems)
+    return tuple(keys)

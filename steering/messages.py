@@ -7,6 +7,7 @@ from monitors.scheduler import Statistics
 from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
 from steering.settings import Settings
+from steering.zones.tsig import Key
 
 
 class MapFile(msgspec.Struct, frozen=True, array_like=True):
@@ -25,13 +26,18 @@ class TargetHealth(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Configured(msgspec.Struct, frozen=True, tag=True):
-    """Control to a worker: everything, on connecting and after each reload. The zones are in the store."""
+    """Control to a worker: everything, on connecting and after each reload.
+
+    The zones are in the store; the settings have only those that other servers have to do with.
+    """
 
     settings: Settings
     maps: tuple[MapFile, ...]
     health: tuple[TargetHealth, ...]
     cookie_secrets: tuple[bytes, ...]
     """The first signs, all verify."""
+    keys: tuple[Key, ...] = ()
+    """Of TSIG."""
 
 
 class HealthChanged(msgspec.Struct, frozen=True, tag=True):
@@ -60,8 +66,15 @@ class Counted(msgspec.Struct, frozen=True, tag=True):
     """Answers over UDP that it did not send."""
 
 
+class Notified(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control: somebody who may says that a zone has changed (RFC 1996)."""
+
+    apex: bytes
+    client: str
+
+
 ToWorker = Configured | HealthChanged
-ToControl = Hello | Counted
+ToControl = Hello | Counted | Notified
 
 
 class OriginStatus(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Final
 
 from steering.compose import NOT_OURS, Dice, Location, compose
 from steering.cookies import Trust
+from steering.peers import Peers
 from steering.ratelimit import Decision
 from steering.wire import (
     ANY,
@@ -34,13 +35,14 @@ from steering.wire import (
     Answer,
     BadPacket,
     Edns,
+    PeerPacket,
     Query,
     parse_query_untrusted,
     render_error,
     render_option,
     render_record,
 )
-from steering.world import Steering, World
+from steering.world import Limit, Steering, World
 
 _BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", kind=ERROR)
 _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
@@ -53,6 +55,13 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
     `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds.
     """
     limit = None if over_tcp else world.limit  # over TCP, nobody's address is forged
+    return _respond(packet, client, over_tcp, now, dice, world, limit, 0)
+
+
+def _respond(
+    packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, limit: Limit | None, room: int
+) -> bytes | None:
+    """As above; `room` octets are left free for a signature."""
     options = b""
     try:
         query = parse_query_untrusted(packet)
@@ -62,6 +71,8 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
             if genuine:
                 limit = None
     except BadPacket as bad:
+        if isinstance(bad, PeerPacket) and world.peers is not None:
+            return _respond_peer(packet, client, over_tcp, now, dice, world, world.peers)
         if bad.rcode is None or (limit is not None and limit(client, ERROR, now) is not Decision.SEND):
             return None
         return render_error(packet, bad.rcode, bad.question, b"" if bad.edns else None)
@@ -74,7 +85,21 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
         return render_error(packet, NOERROR, options=options)
     if answer is NOT_OURS and edns is not None:
         options += _NOT_AUTHORITATIVE
-    return answer.render(query, _reply_size(edns, over_tcp), scope, options)
+    return answer.render(query, _reply_size(edns, over_tcp) - room, scope, options)
+
+
+def _respond_peer(
+    packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, peers: Peers
+) -> bytes | None:
+    """The reply to what a name server says; the rate limit counts what is refused."""
+
+    def answer(question: bytes, room: int) -> bytes | None:
+        return _respond(question, client, over_tcp, now, dice, world, None, room)
+
+    reply = peers.reply_untrusted(packet, client, now, world.zones, answer)
+    if reply is not None and reply[3] & 15 and not over_tcp and world.limit is not None:
+        return reply if world.limit(client, ERROR, now) is Decision.SEND else None
+    return reply
 
 
 def _reply_size(edns: Edns | None, over_tcp: bool) -> int:

@@ -15,6 +15,7 @@ from steering.balance.plans import Plan, balancer_pools, make_plan
 from steering.balance.pools import Health, PoolState, Verdict, judge_pool
 from steering.balance.rules import Rules, split_world
 from steering.cookies import CookieSigner
+from steering.peers import Peers
 from steering.ratelimit import Decision
 from steering.settings import LoadBalancer, Pool, Server, Settings
 from steering.wire import Answer
@@ -94,6 +95,8 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """None: cookies are ignored."""
     limit: Limit | None = None
     """None: no limit."""
+    peers: Peers | None = None
+    """None: other name servers get nothing."""
     memo: dict[tuple[bytes, int], Answer | Steering] = msgspec.field(default_factory=dict)
     """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
@@ -128,6 +131,7 @@ def make_world(
     health: Health,
     cookies: CookieSigner | None = None,
     limit: Limit | None = None,
+    peers: Peers | None = None,
 ) -> World:
     """The world of a configuration; `maps` has the map of each set of Rules that is not trivial."""
     pools = {pool.name: pool for pool in settings.pools}
@@ -152,6 +156,7 @@ def make_world(
         identity=Identity.of(settings.server),
         cookies=cookies,
         limit=limit,
+        peers=peers,
     )
 
 

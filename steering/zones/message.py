@@ -18,6 +18,7 @@ from steering.wire import (
     HEADER_SIZE,
     HTTPS,
     MX,
+    NOTIFY,
     NS,
     OPT,
     SOA,
@@ -29,10 +30,6 @@ from steering.wire import (
     BadPacket,
 )
 
-AXFR: Final = 252
-IXFR: Final = 251
-QUERY: Final = 0
-NOTIFY: Final = 4
 ANY_CLASS: Final = 255
 
 _unpack_record = struct.Struct("!HHIH").unpack_from

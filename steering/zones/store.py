@@ -249,6 +249,12 @@ def read_zones(store: Store) -> dict[bytes, Zone]:
         return _read_zones(transaction, store)
 
 
+def read_zone(transaction: "lmdb.Transaction[bytes]", store: Store, apex: bytes) -> Zone | None:
+    """A zone in the snapshot of a transaction."""
+    value = transaction.get(apex, db=store.zones)
+    return None if value is None else _decode_zone(value)
+
+
 def _read_zones(transaction: "lmdb.Transaction[bytes]", store: Store) -> dict[bytes, Zone]:
     return {zone.apex: zone for zone in map(_decode_zone, transaction.cursor(store.zones).iternext(keys=False))}
 
@@ -292,6 +298,15 @@ class ServedNodes:
     def get(self, key: bytes) -> bytes | None:
         """The value of a node."""
         return None if self._prefix is None else self._transaction.get(self._prefix + key, db=self._store.nodes)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values in canonical order."""
+        cursor = self._transaction.cursor(self._store.nodes)
+        if self._prefix is not None and cursor.set_range(self._prefix):
+            for key, value in cursor.iternext():
+                if not key.startswith(self._prefix):
+                    return
+                yield bytes(key[_GENERATION.size :]), bytes(value)
 
     def __iter__(self) -> Iterator[bytes]:
         """The keys in canonical order."""

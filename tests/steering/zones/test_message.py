@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.wire import SOA, BadPacket
-from steering.zones.message import IXFR, NOTIFY, QUERY, parse_message_untrusted, render_request
+from steering.wire import IXFR, NOTIFY, QUERY, SOA, BadPacket
+from steering.zones.message import parse_message_untrusted, render_request
 from tests.steering.support import APEX, SOA_RDATA
 
 RECORDS = [
