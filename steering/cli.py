@@ -26,7 +26,7 @@ from steering.balance.explain import PoolReason
 from steering.balance.pools import Health, Verdict
 from steering.control import run_control
 from steering.log import start_log
-from steering.messages import Status
+from steering.messages import Status, ZoneStatus
 from steering.offline import Client, OfflineError, Told
 from steering.prepare import load_places
 from steering.problems import SettingsError
@@ -217,6 +217,8 @@ def _check_zones(settings: Settings) -> Iterator[ZoneWarning]:
         with offline.open_zones(settings, on_read) as zones:
             checking = progress.add_task("checking zones", total=2 * names)
             for zone in settings.zones:
+                if zone.primaries:  # its records are elsewhere
+                    continue
                 yield from check_zone(
                     zones,
                     zones.zones[zone.name],
@@ -369,11 +371,23 @@ def show_status(status: Status, console: Console) -> None:
             )
     console.print(table)
     for zone in status.zones:
-        console.print(f"zone {zone.name} serial {zone.serial}")
+        console.print(_zone_text(zone, now))
     for worker in status.workers:
         console.print(
             f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
         )
+
+
+def _zone_text(zone: ZoneStatus, now: float) -> str:
+    text = f"zone {zone.name} " + ("never transferred" if zone.serial is None else f"serial {zone.serial}")
+    if zone.expired and zone.serial is not None:
+        text += ", expired"
+    for what, moment in (("checked", zone.last_check), ("changed", zone.last_change)):
+        if moment is not None:
+            text += f", {what} {_duration(now - moment)} ago"
+    if zone.next_try is not None:
+        text += f", next try in {_duration(zone.next_try - now)}"
+    return text + (f": {zone.error}" if zone.error else "")
 
 
 def _state_text(up: bool | None, otherwise: str) -> Text:

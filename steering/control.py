@@ -37,6 +37,8 @@ from steering.messages import (
     Notified,
     OriginStatus,
     PoolStatus,
+    Secondaries,
+    SecondaryStatus,
     Status,
     TargetHealth,
     ToControl,
@@ -47,6 +49,7 @@ from steering.news import describe_pool, describe_removed, describe_warning, poo
 from steering.prepare import PrepareError, prepare
 from steering.problems import SettingsError
 from steering.process import ControlEnd, wait_for_end
+from steering.secondaries import SecondaryZones
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.settings import Pool, Server, Settings, load_settings
@@ -145,7 +148,9 @@ class Control:
         """By target; of the configuration in force."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
         self._counters: dict[int, Counted] = {}
-        self._secondaries = NotifySender(nursery)
+        self._notify = NotifySender(nursery)
+        self._secondaries = SecondaryZones(nursery, self._take_status)
+        self._statuses: dict[bytes, SecondaryStatus] = {}
         health.on_change = self._tell_health
         health.on_flip = self._tell_flip
         health.on_warning = self._tell_warning
@@ -175,7 +180,7 @@ class Control:
         self._enforce(Running(settings, prepared.maps, prepared.zones, secrets, time.time(), keys))
         for report in prepared.zones:
             if report.changed:
-                self._secondaries.tell(report.apex)
+                self._notify.tell(report.apex)
 
     async def resume(self, running: Running) -> None:
         """Go on where a control that died has left."""
@@ -193,7 +198,11 @@ class Control:
         self._health.commit(running.settings)
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
-        self._secondaries.replace(running.settings.zones, running.keys)
+        self._notify.replace(running.settings.zones, running.keys)
+        zones = {zone.name for zone in running.settings.zones if zone.primaries}
+        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in zones}
+        settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
+        self._secondaries.replace(Secondaries(settings, running.keys))
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
         for pool in running.settings.pools:
@@ -262,7 +271,7 @@ class Control:
                     self._workers[connection] = message
                     self._counters[message.number] = Counted()
                 elif isinstance(message, Notified):
-                    pass
+                    self._secondaries.notify(message)
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
@@ -294,6 +303,21 @@ class Control:
             for event in describe_warning(pool, self._health.table[key], target.address, warning, time.time()):
                 self._notifications.tell(event)
 
+    def _take_status(self, status: SecondaryStatus) -> None:
+        before = self._statuses.get(status.apex)
+        self._statuses[status.apex] = status
+        if before is not None and before.serial != status.serial:
+            self._notify.tell(status.apex)
+
+    def _zone_status(self, report: LoadReport) -> ZoneStatus:
+        name = name_to_text(report.apex)
+        status = self._statuses.get(report.apex)
+        if status is None:
+            return ZoneStatus(name, report.serial)
+        return ZoneStatus(
+            name, status.serial, status.expired, status.last_check, status.last_change, status.next_try, status.error
+        )
+
     async def handle(self, request: dict[str, object]) -> dict[str, object]:
         """Answer a request of the control socket."""
         await trio.lowlevel.checkpoint()
@@ -314,7 +338,7 @@ class Control:
             pid=os.getppid(),
             listen=settings.server.listen,
             pools=tuple(self._pool_status(pool, monitors.get(pool.monitor or "")) for pool in settings.pools),
-            zones=tuple(ZoneStatus(name_to_text(report.apex), report.serial) for report in self._running.zones),
+            zones=tuple(map(self._zone_status, self._running.zones)),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)

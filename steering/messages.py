@@ -73,6 +73,31 @@ class Notified(msgspec.Struct, frozen=True, tag=True):
     client: str
 
 
+class Secondaries(msgspec.Struct, frozen=True, tag=True):
+    """Control to the process that keeps zones from primaries fresh: everything, at the start and after each reload."""
+
+    settings: Settings
+    keys: tuple[Key, ...]
+
+
+class SecondaryStatus(msgspec.Struct, frozen=True, tag=True):
+    """That process to control: how a zone from primaries is. Times are Unix seconds."""
+
+    apex: bytes
+    serial: int | None
+    """None: never transferred."""
+    expired: bool
+    """It is not answered from; also when it was never transferred."""
+    last_check: float | None
+    """When a primary last gave a good answer."""
+    last_change: float | None
+    next_try: float
+    error: str
+    """Of the last try; empty if that was good."""
+
+
+ToSecondaries = Secondaries | Notified
+
 ToWorker = Configured | HealthChanged
 ToControl = Hello | Counted | Notified
 
@@ -111,7 +136,14 @@ class ZoneStatus(msgspec.Struct, frozen=True):
     """A zone that is served."""
 
     name: str
-    serial: int
+    serial: int | None
+    """None: a zone from a primary that was never transferred."""
+    expired: bool = False
+    """For zones from primaries, this and what follows: as in SecondaryStatus."""
+    last_check: float | None = None
+    last_change: float | None = None
+    next_try: float | None = None
+    error: str = ""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -19,6 +19,8 @@ from steering.zones.tsig import Key, SignatureError, Signer, Verifier
 
 PACKET_SIZE = 4096
 CHUNK = 65536
+CONNECT_TIME = 5.0
+"""Seconds."""
 
 
 class ExchangeError(Exception):
@@ -62,7 +64,10 @@ async def open_stream(peer: Peer) -> AsyncIterator[trio.SocketStream]:
     family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
     try:
         with trio.socket.socket(family, socket.SOCK_STREAM) as client:
-            await client.connect((peer.address, peer.port))
+            with trio.move_on_after(CONNECT_TIME) as connecting:
+                await client.connect((peer.address, peer.port))
+            if connecting.cancelled_caught:
+                raise ExchangeError("no connection in time")
             yield trio.SocketStream(client)
     except (trio.BrokenResourceError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the connection broke"

@@ -442,3 +442,9 @@ def _digest(zone: Zone, defaults: Defaults) -> bytes:
     source = zone.name, zone.file, zone.nameservers, bool(zone.primaries)
     answers = sorted((owner, sorted(answers.items())) for owner, answers in defaults.items())
     return hashlib.sha256(msgspec.msgpack.encode((FORMAT, *source, answers))).digest()
+
+
+def is_made_from(zone: Zone, defaults: Defaults, writer: ZoneWriter) -> bool:
+    """Whether what is served was staged with this configuration of the zone."""
+    stamp = writer.read_stamp(zone.name)
+    return stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).digest == _digest(zone, defaults)

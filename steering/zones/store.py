@@ -18,6 +18,7 @@ Rules
 - The map is far larger than any store and costs only address space, so it never has to grow under a reader.
 """
 
+import fcntl
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +39,7 @@ DIFFERENCE_LIMIT: Final = 100_000
 """More changed nodes than this are a full load."""
 ANOTHER_WRITER: Final = "another process has loaded zones meanwhile; load them again"
 CHANGES_KEPT: Final = 10_000
+LOCK_NAME: Final = "writer.lock"
 
 EXACT: Final = 0
 EMPTY: Final = 1
@@ -107,6 +109,35 @@ class Store:
             self.timers = self.environment.open_db(b"timers")
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"{directory}: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Wait for other processes that stage zones, and keep them waiting."""
+        with (self.directory / LOCK_NAME).open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def find_zone(self, apex: bytes) -> Zone | None:
+        """The zone with exactly this apex in the newest snapshot."""
+        with self.environment.begin() as transaction:
+            return read_zone(transaction, self, apex)
+
+    def read_timers(self, apex: bytes) -> bytes | None:
+        """What the refresher noted."""
+        with self.environment.begin() as transaction:
+            return transaction.get(apex, db=self.timers)
+
+    def note_timers(self, apex: bytes, timers: bytes, *, expired: bool) -> None:
+        """Keep what the refresher notes of a zone that is served, and whether it has expired; raises StoreError."""
+        with _failing(self), self.environment.begin(write=True) as transaction:
+            zone = read_zone(transaction, self, apex)
+            if zone is None:
+                return
+            transaction.put(apex, timers, db=self.timers)
+            if zone.expired != expired:
+                changed = msgspec.structs.replace(zone, expired=expired)
+                transaction.put(apex, msgspec.msgpack.encode(changed), db=self.zones)
+                _log_change(self, transaction, apex)
 
     def close(self) -> None:
         """Give the mapping back; no reader may be used afterwards."""
@@ -335,8 +366,11 @@ class ZoneWriter:
         self._begun: set[bytes] = set()
         """Generations of ours that are in the store."""
         with _failing(store), store.environment.begin() as transaction:
-            self._next_generation = (
-                max(_last_generation(transaction, store.nodes), _last_generation(transaction, store.garbage)) + 1
+            self._next_generation = 1 + max(
+                _last_generation(transaction, store.nodes),
+                _last_generation(transaction, store.garbage),
+                *(zone.generation for zone in self.served.values()),  # also of those without any node
+                0,
             )
 
     def read_stamp(self, apex: bytes) -> bytes | None:
