@@ -209,16 +209,18 @@ class Secondary:
                 return False
             if served is not None and not served.expired:
                 try:
-                    return await self._transfer(stream, key, served)
+                    await self._transfer(stream, key, served)
+                    return True
                 except (ExchangeError, TransferError, ZoneFileError, trio.TooSlowError) as error:
                     text = "zone %s: no incremental transfer from %s (%s); trying for all of it"
                     reason = str(error).partition("\n")[0] or "no answer in time"
                     logger.info(text, name_to_text(self._zone.name), peer, reason)
         async with open_stream(peer) as stream:  # another: the first one may be in the middle of something
-            return await self._transfer(stream, key, None)
+            await self._transfer(stream, key, None)
+        return True
 
-    async def _transfer(self, stream: trio.SocketStream, key: Key | None, served: ServedZone | None) -> bool:
-        """Transfer the changes since what is served, or all; whether there were any."""
+    async def _transfer(self, stream: trio.SocketStream, key: Key | None, served: ServedZone | None) -> None:
+        """Transfer the changes since what is served, or all; raises the errors of `_refresh`."""
         apex = self._zone.name
         soa = None if served is None else served.soa
         request = render_request(make_identifier(), QUERY, apex, AXFR if soa is None else IXFR, soa=soa)
@@ -232,7 +234,7 @@ class Secondary:
                     idle.deadline = trio.current_time() + IDLE_TIME
                 reply.finish()
             if inbound.kind is Kind.UP_TO_DATE:
-                return False
+                raise TransferError(f"it has a newer serial, but sends {inbound.serial}")
             ours = self._served()
             if ours is not None and not is_newer(inbound.serial, ours.serial):
                 raise TransferError(f"it sent serial {inbound.serial}, which is not newer than ours, {ours.serial}")
@@ -243,7 +245,6 @@ class Secondary:
                 await trio.to_thread.run_sync(self._apply, inbound, msgspec.msgpack.encode(timers))
             self._timers = timers
             logger.info("zone %s: serial %d, %s", name_to_text(apex), inbound.serial, inbound.kind.name.lower())
-            return True
 
     def _apply(self, inbound: Inbound, timers: bytes) -> None:
         """Publish a transfer; in a thread."""
