@@ -210,11 +210,12 @@ class Secondary:
             if served is not None and not served.expired:
                 try:
                     await self._transfer(stream, key, served)
-                    return True
                 except (ExchangeError, TransferError, ZoneFileError, trio.TooSlowError) as error:
                     text = "zone %s: no incremental transfer from %s (%s); trying for all of it"
                     reason = str(error).partition("\n")[0] or "no answer in time"
                     logger.info(text, name_to_text(self._zone.name), peer, reason)
+                else:
+                    return True
         async with open_stream(peer) as stream:  # another: the first one may be in the middle of something
             await self._transfer(stream, key, None)
         return True
