@@ -2,6 +2,7 @@
 
 import random
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,9 +87,9 @@ def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None
         assert transferred(port) == transferred(waypost.port), both_logs(waypost, server)
         if name == "knot":
             assert len(re.findall(r"IXFR, incoming.*finished", server.log())) >= STEPS, server.log()
-        waypost.signal(9)
+        waypost.signal(signal.SIGKILL)
         waypost.end()
-        assert transferred(port), "the other server goes on without waypost"
+        assert len(transferred(port).nodes) > 10, "the other server goes on without waypost"
 
 
 @ANY
