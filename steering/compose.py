@@ -11,12 +11,14 @@ from steering.records import RECORDS_BY_TYPE, Record
 from steering.wire import (
     AAAA,
     ANY,
+    AXFR,
     CNAME,
     DNAME,
     DS,
     ERROR,
     HEADER_SIZE,
     HTTPS,
+    IXFR,
     NO_NAME,
     NODE,
     NOERROR,
@@ -59,6 +61,8 @@ Dice = Callable[[], float]
 NOT_OURS: Final = Answer(REFUSED, False, (0, 0, 0), b"", kind=ERROR)
 """No zone of ours has the name."""
 _SERVFAIL: Final = Answer(SERVFAIL, False, (0, 0, 0), b"", kind=ERROR)
+TRANSFER: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
+"""A zone is asked for: who has peers has another answer."""
 _NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
 _FIRST_META_TYPE: Final = 128
 _ADDRESS_TYPES: Final = (A, AAAA)
@@ -114,7 +118,7 @@ def compose(query: Query, location: Location, dice: Dice, world: World) -> Answe
     """
     name, rrtype = query.name, query.rrtype
     if _FIRST_META_TYPE <= rrtype < ANY:
-        return _NOTIMP
+        return TRANSFER if rrtype in (IXFR, AXFR) else _NOTIMP
     zone = find_authority(world, name, rrtype)
     if zone is None:
         return NOT_OURS

@@ -313,7 +313,7 @@ class Control:
         name = name_to_text(report.apex)
         status = self._statuses.get(report.apex)
         if status is None:
-            return ZoneStatus(name, report.serial)
+            return ZoneStatus(name, report.serial or None)
         return ZoneStatus(
             name, status.serial, status.expired, status.last_check, status.last_change, status.next_try, status.error
         )

@@ -116,13 +116,15 @@ class Peers:
 
     def _judge_transfer(self, message: Message, client: str, signer: Signer | None, reader: StoreReader) -> int:
         """The RCODE of a request for a transfer; NOERROR if it may have it."""
-        if message.rrclass != IN or (message.rrtype == IXFR and client_serial(message) is None):
-            return FORMERR
+        if message.rrclass != IN:
+            return REFUSED
         zone, settings = reader.zones.get(message.name), self.zones.get(message.name)
         if zone is None:
             return NOTAUTH
         if settings is None or not is_permitted(settings.allow_transfer, client, signer):
             return REFUSED
+        if message.rrtype == IXFR and client_serial(message) is None:
+            return FORMERR
         return SERVFAIL if zone.expired else NOERROR
 
     def _answer_udp(

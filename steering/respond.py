@@ -10,7 +10,7 @@ remembered. The long one composes it (compose.py).
 from collections.abc import Mapping
 from typing import Final
 
-from steering.compose import NOT_OURS, Dice, Location, compose
+from steering.compose import NOT_OURS, TRANSFER, Dice, Location, compose
 from steering.cookies import Trust
 from steering.peers import Peers
 from steering.ratelimit import Decision
@@ -42,26 +42,22 @@ from steering.wire import (
     render_option,
     render_record,
 )
-from steering.world import Limit, Steering, World
+from steering.world import Steering, World
 
 _BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", kind=ERROR)
 _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
 """RFC 8914 section 4.21."""
 
 
-def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World) -> bytes | None:
+def respond(
+    packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, room: int = 0
+) -> bytes | None:
     """The reply to a packet.
 
-    `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds.
+    `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds. `room` octets are left
+    free for the signature of a reply to who has proved who it is.
     """
-    limit = None if over_tcp else world.limit  # over TCP, nobody's address is forged
-    return _respond(packet, client, over_tcp, now, dice, world, limit, 0)
-
-
-def _respond(
-    packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, limit: Limit | None, room: int
-) -> bytes | None:
-    """As above; `room` octets are left free for a signature."""
+    limit = None if over_tcp or room else world.limit  # over TCP, nobody's address is forged
     options = b""
     try:
         query = parse_query_untrusted(packet)
@@ -77,6 +73,8 @@ def _respond(
             return None
         return render_error(packet, bad.rcode, bad.question, b"" if bad.edns else None)
     answer, scope = _find_answer(query, client, dice, world)
+    if answer is TRANSFER and world.peers is not None:
+        return _respond_peer(packet, client, over_tcp, now, dice, world, world.peers)
     if limit is not None:
         decision = limit(client, answer.kind, now)
         if decision is not Decision.SEND:
@@ -94,7 +92,7 @@ def _respond_peer(
     """The reply to what a name server says; the rate limit counts what is refused."""
 
     def answer(question: bytes, room: int) -> bytes | None:
-        return _respond(question, client, over_tcp, now, dice, world, None, room)
+        return respond(question, client, over_tcp, now, dice, world, room)
 
     reply = peers.reply_untrusted(packet, client, now, world.zones, answer)
     if reply is not None and reply[3] & 15 and not over_tcp and world.limit is not None:

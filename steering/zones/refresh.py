@@ -17,7 +17,9 @@ Rules
 - What goes wrong is told with the zone (`SecondaryStatus`) and logged when it is another thing than before.
 """
 
+import contextlib
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -108,6 +110,8 @@ class Refresher:
                 running.scope.cancel()
         for apex, secondary in wanted.items():
             if self._zones.get(apex) is not secondary:
+                if apex in self._zones:
+                    secondary.notified.set()  # what failed, or was about to come, may do so now
                 self._nursery.start_soon(secondary.run)
         self._zones = wanted
 
@@ -140,7 +144,8 @@ class Secondary:
         with self.scope:
             kept = self._store.read_timers(self._zone.name)
             if kept is not None:
-                self._timers = msgspec.msgpack.decode(kept, type=Timers)
+                with contextlib.suppress(msgspec.DecodeError):  # of another version: all is due now
+                    self._timers = msgspec.msgpack.decode(kept, type=Timers)
             elif self._served() is not None:  # it came from a file so far
                 self._timers = Timers(last_check=time.time())
             while True:
@@ -171,8 +176,9 @@ class Secondary:
         return zone if zone is not None and zone.soa else None
 
     def _expires_in(self, served: ServedZone) -> float:
-        expire = int.from_bytes(served.soa[-8:-4], "big")
-        return (self._timers.last_check or 0.0) + expire - time.time()
+        if self._timers.last_check is None:
+            return math.inf
+        return self._timers.last_check + int.from_bytes(served.soa[-8:-4], "big") - time.time()
 
     def _expire(self) -> None:
         text = "zone %s has expired: no primary has answered well in time; it is not answered from"

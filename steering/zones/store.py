@@ -148,7 +148,7 @@ class StoreReader:
     """The table of zones, and look-ups in the snapshot of the transaction between `begin` and `end`."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._seen_change = -1
         self._seen_transaction = -1
         self.zones: dict[bytes, Zone] = {}
@@ -158,8 +158,8 @@ class StoreReader:
 
     def begin(self) -> bool:
         """Take the newest snapshot; true if zones changed since the last one."""
-        self._transaction = self._store.environment.begin()
-        self._cursor = self._transaction.cursor(self._store.nodes)
+        self._transaction = self.store.environment.begin()
+        self._cursor = self._transaction.cursor(self.store.nodes)
         current = self._transaction.id()
         if current == self._seen_transaction:
             return False
@@ -172,7 +172,7 @@ class StoreReader:
 
     def _follow_changes(self) -> bool:
         transaction = self._transaction
-        cursor = transaction.cursor(self._store.changes)
+        cursor = transaction.cursor(self.store.changes)
         newest = _NUMBER.unpack(cursor.key())[0] if cursor.last() else 0
         if newest == self._seen_change:
             return False
@@ -180,13 +180,13 @@ class StoreReader:
             changed = {bytes(apex) for apex in cursor.iternext(keys=False)}
             self.zones = self.zones.copy()
             for apex in changed:
-                value = transaction.get(apex, db=self._store.zones)
+                value = transaction.get(apex, db=self.store.zones)
                 if value is None:
                     self.zones.pop(apex, None)
                 else:
                     self.zones[apex] = _decode_zone(value)
         else:
-            self.zones = _read_zones(transaction, self._store)
+            self.zones = _read_zones(transaction, self.store)
         self._seen_change = newest
         return True
 
@@ -238,18 +238,18 @@ class StoreReader:
         return Found(MISSING, b"", encloser)
 
     def _cut(self, prefix: bytes, labels: list[bytes], depth: int) -> Found:
-        value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self._store.nodes)
+        value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self.store.nodes)
         assert value is not None, "a cut has a node"
         return Found(CUT, value, depth)
 
     def read_node(self, zone: Zone, labels: list[bytes]) -> bytes | None:
         """The node with exactly these key labels, whatever cut covers it."""
-        return self._transaction.get(zone.prefix + b"".join(labels), db=self._store.nodes)
+        return self._transaction.get(zone.prefix + b"".join(labels), db=self.store.nodes)
 
     def walk(self, zone: Zone) -> Iterator[tuple[bytes, bytes]]:
         """Key (without the prefix) and value of each node in canonical order."""
         prefix = zone.prefix
-        cursor = self._transaction.cursor(self._store.nodes)
+        cursor = self._transaction.cursor(self.store.nodes)
         if cursor.set_range(prefix):
             for key, value in cursor.iternext():
                 key = bytes(key)
