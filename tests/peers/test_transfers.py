@@ -2,13 +2,16 @@
 
 import random
 import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.peers.transfers import (
+    KEY_TEXT,
     PROGRAMS,
     Server,
     find_program,
@@ -17,7 +20,7 @@ from tests.peers.transfers import (
     transferred,
     waypost_settings,
 )
-from tests.steering.running import Waypost, free_port
+from tests.steering.running import DEADLINE, Waypost, free_port
 from tests.steering.zones.test_load import POOLS, balancer
 
 STEPS, CHANGES = 5, 200
@@ -158,3 +161,33 @@ def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
         assert status is not None
         assert status.zones[0].serial is None
         assert waypost.answer("example.com", "SOA") == "SERVFAIL"
+
+
+@pytest.mark.parametrize("program", ["dig", "kdig"])
+def test_clients(tmp_path: Path, waypost: Waypost, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    file = ZoneFile(tmp_path / "waypost" / "example.com.zone")
+    file.change(100)
+    waypost.configure(waypost_settings("primary", free_port()))
+    waypost.start()
+    file.change(3)
+    waypost.reload("the configuration is in force")
+
+    def ask(*words: str, secret: str = KEY_TEXT) -> str:
+        sign = ["-y", f"hmac-sha256:transfer:{secret}"] if secret else []
+        command = [program, "@127.0.0.1", "-p", str(waypost.port), *sign, *words]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        return told.stdout + told.stderr
+
+    whole = ask("example.com", "AXFR")
+    assert len(re.findall(r"\sSOA\s", whole)) == 2
+    assert "TSIG" in whole
+    changes = ask("example.com", "IXFR=1")
+    assert re.findall(r"host\.example\.net\. (\d+) ", changes) == ["2", "1", "2", "2"]
+    assert len(re.findall(r"\sSOA\s", ask("example.com", "IXFR=2"))) == 1
+    assert "SOA" in ask("example.com", "SOA")
+    for words in (("example.com", "AXFR"), ("example.com", "IXFR=1")):
+        assert re.search("REFUSED|failed", ask(*words, secret=""))
+        assert re.search("NOTAUTH|BADSIG|failed", ask(*words, secret="AAAA"))
+    assert "WARNING" not in whole + changes, "the signatures are good"

@@ -26,7 +26,8 @@ from tests.peers.servers import PATIENCE
 from tests.steering.running import eventually
 
 BESIDE = Path(__file__).parents[2] / "config" / "beside"
-KEY = dns.tsig.Key("transfer", "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI=", "hmac-sha256")
+KEY_TEXT = "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI="
+KEY = dns.tsig.Key("transfer", KEY_TEXT, "hmac-sha256")
 PROGRAMS = {"nsd": "nsd", "knot": "knotd", "named": "named", "pdns": "pdns_server"}
 """Configuration → program."""
 START_DEADLINE = 30.0
