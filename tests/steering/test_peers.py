@@ -377,6 +377,14 @@ def test_a_zone_that_was_never_transferred_is_a_failure_and_not_a_lie(stage: Sta
     assert (reply.rcode(), len(reply.answer)) == (dns.rcode.NOERROR, 1)
 
 
+def test_a_zone_that_was_never_transferred_cannot_be_had_from_here_either(stage: Stage) -> None:
+    text = SERVER + '[[zone]]\nname = "example.com"\nprimaries = ["192.0.2.53"]\nallow_transfer = ["192.0.2.1"]\n'
+    world = stage.world(parse_settings(text, stage.folder / "waypost.toml"))
+    for make in (axfr, lambda: ixfr(1)):
+        assert stage.rcode(world, make(), FRIEND) == "SERVFAIL"
+    assert ask(world, ixfr(1)).rcode() == dns.rcode.SERVFAIL
+
+
 @pytest.mark.parametrize(
     ("permission", "client", "key", "may"),
     [

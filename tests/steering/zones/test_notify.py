@@ -127,5 +127,5 @@ async def test_a_change_meanwhile_begins_anew(autojump_clock: MockClock, nursery
         await trio.sleep(sum(TIMEOUTS) - 1)
         sender.tell(APEX)
         await trio.sleep(sum(TIMEOUTS) - 1)
-        assert len(sender._sending) == 1
+        assert len(sender._sending) == len(nursery.child_tasks) == 1
         nursery.cancel_scope.cancel()

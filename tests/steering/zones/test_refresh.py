@@ -50,6 +50,7 @@ class Primary:
         self.changes: dict[int | None, Records] = {}
         """What an incremental transfer from a serial sends between the first SOA and the last."""
         self.signs = False
+        self.signs_last = True
         self.refuses = False
         self.breaks_after: int | None = None
         """Messages of a transfer after which the connection ends."""
@@ -99,7 +100,7 @@ class Primary:
                 return False
             head = packet[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + message.question
             answer = render_error(packet, REFUSED, message.question) if self.refuses else head + data
-            if signer is not None:
+            if signer is not None and (self.signs_last or message.rrtype == SOA or number < len(records) - 1):
                 answer = signer.sign(answer, now)
             await stream.send_all(len(answer).to_bytes(2, "big") + answer)
         return True
@@ -245,6 +246,13 @@ class TestPrimariesThatLie:
         assert stage.addresses() == {}
         assert stage.status.serial is None
 
+    async def test_without_a_signature_at_the_end(self, stage: Stage) -> None:
+        stage.first.signs, stage.first.signs_last = True, False
+        stage.start(key="xfr")
+        await stage.until(lambda status: bool(status.error))
+        assert "the end of the reply is not signed" in stage.status.error
+        assert stage.addresses() == {}
+
     async def test_without_the_signature(self, stage: Stage) -> None:
         stage.start(key="xfr")
         await stage.until(lambda status: bool(status.error))
@@ -317,6 +325,8 @@ class TestLoadBalancers:
         assert stage.addresses() == {"www": ["192.0.2.1", "192.0.2.2"], "b": ["192.0.2.8"]}
         stage.start()
         assert stage.addresses() == {"www": ["192.0.2.77"], "b": ["192.0.2.8"]}
+        with stage.store.environment.begin() as transaction:
+            assert not transaction.stat(stage.store.replaced)["entries"]
         stage.start(POOLS + balancer("b.example.com") + balancer("c.example.com"))
         assert stage.addresses() == {name: ["192.0.2.1", "192.0.2.2"] for name in "bc"} | {"www": ["192.0.2.77"]}
         stage.start()
