@@ -126,6 +126,8 @@ async def test_a_change_meanwhile_begins_anew(autojump_clock: MockClock, nursery
         sender.replace([Zone(APEX, notify=(Peer("127.0.0.1", silent.getsockname()[1]),))], [])
         await trio.sleep(sum(TIMEOUTS) - 1)
         sender.tell(APEX)
-        await trio.sleep(sum(TIMEOUTS) - 1)
+        await trio.sleep(0.5)
+        assert len(nursery.child_tasks) == 1
+        await trio.sleep(sum(TIMEOUTS) - 1.5)
         assert len(sender._sending) == len(nursery.child_tasks) == 1
         nursery.cancel_scope.cancel()
