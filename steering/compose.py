@@ -14,12 +14,14 @@ from steering.trust import Trusts
 from steering.wire import (
     AAAA,
     ANY,
+    AXFR,
     CNAME,
     DNAME,
     DS,
     ERROR,
     HEADER_SIZE,
     HTTPS,
+    IXFR,
     NO_NAME,
     NODE,
     NOERROR,
@@ -31,6 +33,7 @@ from steering.wire import (
     QUESTION_OFFSET,
     REFERRAL,
     REFUSED,
+    SERVFAIL,
     SOA,
     SVCB,
     YXDOMAIN,
@@ -60,6 +63,9 @@ ADDITIONAL_LIMIT: Final = 32
 
 NOT_OURS: Final = Answer(REFUSED, False, (0, 0, 0), b"", kind=ERROR)
 """No zone of ours has the name."""
+_SERVFAIL: Final = Answer(SERVFAIL, False, (0, 0, 0), b"", kind=ERROR)
+TRANSFER: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
+"""A zone is asked for: who has peers has another answer."""
 _NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
 _FIRST_META_TYPE: Final = 128
 _ADDRESS_TYPES: Final = (A, AAAA)
@@ -129,10 +135,12 @@ def compose(query: Query, location: Location, dice: Dice, world: World) -> Answe
     """
     name, rrtype = query.name, query.rrtype
     if _FIRST_META_TYPE <= rrtype < ANY:
-        return _NOTIMP
+        return TRANSFER if rrtype in (IXFR, AXFR) else _NOTIMP
     zone = find_authority(world, name, rrtype)
     if zone is None:
         return NOT_OURS
+    if zone.expired:
+        return _SERVFAIL
     found = world.zones.find(zone, key_labels(name, zone.apex))
     if found.kind == MISSING:
         return _answer_negative(NXDOMAIN, name, zone)
@@ -241,7 +249,7 @@ class Composition:
             owner = target
             seen.add(owner)
             next_zone = find_authority(self._world, owner, rrtype)
-            if next_zone is None:
+            if next_zone is None or next_zone.expired:
                 break
             zone = next_zone
             found = self._zones.find(zone, key_labels(owner, zone.apex))
@@ -385,7 +393,7 @@ class Composition:
             self._mark_end()
         for target, types in list(self._targets.items())[:ADDITIONAL_LIMIT]:
             zone = self._zones.find_zone(target)
-            if zone is None:
+            if zone is None or zone.expired:
                 continue
             found = self._zones.find(zone, key_labels(target, zone.apex))
             if found.kind not in (EXACT, WILDCARD):

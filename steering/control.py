@@ -50,10 +50,13 @@ from steering.messages import (
     Hello,
     MapFile,
     MonitorStatus,
+    Notified,
     OriginHealth,
     OriginStatus,
     OverrideStatus,
     PoolStatus,
+    Secondaries,
+    SecondaryStatus,
     Status,
     ToControl,
     WorkerStatus,
@@ -74,12 +77,16 @@ from steering.overrides import (
 from steering.prepare import Prepared, PrepareError, prepare, prepare_maps
 from steering.problems import SettingsError
 from steering.process import ControlEnd, beat_while_well, wait_for_end
+from steering.secondaries import SecondaryZones
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
 from steering.settings import Origin, Pool, Server, Settings, load_settings
+from steering.values import parse_secret
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
+from steering.zones.notify import NotifySender
+from steering.zones.tsig import Key
 
 FIRST_RESULTS_MARGIN = 5.0
 """Seconds that the first results may take beyond the timeouts of their monitors."""
@@ -117,6 +124,8 @@ class Running(msgspec.Struct, frozen=True):
     """Unix seconds."""
     editions: tuple[Edition, ...] = ()
     """Of the files that the maps are made from."""
+    keys: tuple[Key, ...] = ()
+    """Of TSIG."""
 
 
 def without_answers(settings: Settings) -> Settings:
@@ -221,6 +230,9 @@ class Control:
         self._counters: dict[int, Counted] = {}
         self._tallies: dict[str, _Tally] = {}
         """By pool."""
+        self._notify = NotifySender(nursery)
+        self._secondaries = SecondaryZones(nursery, self._take_status)
+        self._statuses: dict[bytes, SecondaryStatus] = {}
         health.on_change = self._tell_health
         health.on_turn = self._tell_turn
         health.on_warning = self._tell_warning
@@ -249,6 +261,7 @@ class Control:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
         self._check_machine(settings)
         secrets = _load_secrets(settings.server) if self._answers else ()
+        keys = _load_keys(settings, self._path)
         targets = targets_of(settings)
         try:
             self._http.expect(settings.http, self)
@@ -283,8 +296,11 @@ class Control:
                 logger.info(text, name_to_text(report.apex), report.serial, report.names, report.changed)
         for older in describe_older(prepared.editions, self._running.editions if self._running else ()):
             logger.warning("%s; it is taken because a reload asks for it", older)
-        running = Running(settings, prepared.maps, prepared.zones, secrets, time.time(), prepared.editions)
+        running = Running(settings, prepared.maps, prepared.zones, secrets, time.time(), prepared.editions, keys)
         self._enforce(running)
+        for report in prepared.zones:
+            if report.changed:
+                self._notify.tell(report.apex)
 
     async def resume(self, running: Running) -> None:
         """Go on where a control that died has left."""
@@ -316,6 +332,11 @@ class Control:
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         self.exports.replace(running.settings.exports, running.settings.pools)
+        self._notify.replace(running.settings.zones, running.keys)
+        zones = {zone.name for zone in running.settings.zones if zone.primaries}
+        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in zones}
+        settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
+        self._secondaries.replace(Secondaries(settings, running.keys))
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
         for pool in enabled:
@@ -419,6 +440,8 @@ class Control:
                 if isinstance(message, Hello):
                     self._workers[connection] = message
                     self._counters[message.number] = Counted()
+                elif isinstance(message, Notified):
+                    self._secondaries.notify(message)
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
@@ -428,8 +451,11 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=(), exports=(), http=None)
-        return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
+        zones = tuple(zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries)
+        settings = msgspec.structs.replace(
+            self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), http=None
+        )
+        return Configured(settings, self._running.maps, health, self._running.cookie_secrets, self._running.keys)
 
     def is_well(self) -> bool:
         """Whether probes begin and end when they should; says so in the log when they no longer do."""
@@ -506,6 +532,21 @@ class Control:
             return  # the first configuration could not be taken, and all ends
         self._turned = False
         write_rows(Path(self._server.state), self._health.keep(self._running.settings.monitors))
+
+    def _take_status(self, status: SecondaryStatus) -> None:
+        before = self._statuses.get(status.apex)
+        self._statuses[status.apex] = status
+        if before is not None and before.serial != status.serial:
+            self._notify.tell(status.apex)
+
+    def _zone_status(self, report: LoadReport) -> ZoneStatus:
+        name = name_to_text(report.apex)
+        status = self._statuses.get(report.apex)
+        if status is None:
+            return ZoneStatus(name, report.serial or None)
+        return ZoneStatus(
+            name, status.serial, status.expired, status.last_check, status.last_change, status.next_try, status.error
+        )
 
     async def handle(self, request: dict[str, object]) -> dict[str, object]:
         """Answer a request of the control socket."""
@@ -627,7 +668,7 @@ class Control:
             pid=os.getppid(),
             listen=settings.server.listen,
             pools=tuple(pools),
-            zones=tuple(ZoneStatus(name_to_text(report.apex), report.serial) for report in self._running.zones),
+            zones=tuple(map(self._zone_status, self._running.zones)),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)
@@ -806,3 +847,23 @@ def _load_secrets(server: Server) -> tuple[bytes, ...]:
         raise ConfigurationError(map(str, error.problems)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError([f"{path}: {error}"]) from error
+
+
+def _load_keys(settings: Settings, path: Path) -> tuple[Key, ...]:
+    """The keys for TSIG, those in files read; raises ConfigurationError, which never has a secret."""
+    keys, problems = [], []
+    for key in settings.keys:
+        secret = key.secret
+        try:
+            if key.secret_file is not None:
+                secret = parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: {reason}")
+        except ValueError:
+            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: not Base64")
+        if secret is not None:
+            keys.append(Key(key.name, key.algorithm, secret))
+    if problems:
+        raise ConfigurationError(problems)
+    return tuple(keys)

@@ -12,6 +12,7 @@ from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
 from steering.overrides import LONGEST
 from steering.settings import Settings
+from steering.zones.tsig import Key
 
 
 class MapFile(msgspec.Struct, frozen=True, array_like=True):
@@ -30,13 +31,18 @@ class OriginHealth(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Configured(msgspec.Struct, frozen=True, tag=True):
-    """Control to a worker: everything, on connecting and after each reload. The zones are in the store."""
+    """Control to a worker: everything, on connecting and after each reload.
+
+    The zones are in the store; the settings have only those that other servers have to do with.
+    """
 
     settings: Settings
     maps: tuple[MapFile, ...]
     health: tuple[OriginHealth, ...]
     cookie_secrets: tuple[bytes, ...]
     """The first signs, all verify."""
+    keys: tuple[Key, ...] = ()
+    """Of TSIG."""
 
 
 class HealthChanged(msgspec.Struct, frozen=True, tag=True):
@@ -65,8 +71,40 @@ class Counted(msgspec.Struct, frozen=True, tag=True):
     """Answers over UDP that it did not send."""
 
 
+class Notified(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control: somebody who may says that a zone has changed (RFC 1996)."""
+
+    apex: bytes
+    client: str
+
+
+class Secondaries(msgspec.Struct, frozen=True, tag=True):
+    """Control to the process that keeps zones from primaries fresh: everything, at the start and after each reload."""
+
+    settings: Settings
+    keys: tuple[Key, ...]
+
+
+class SecondaryStatus(msgspec.Struct, frozen=True, tag=True):
+    """That process to control: how a zone from primaries is. Times are Unix seconds."""
+
+    apex: bytes
+    serial: int | None
+    """None: never transferred."""
+    expired: bool
+    """It is not answered from; also when it was never transferred."""
+    last_check: float | None
+    """When a primary last gave a good answer."""
+    last_change: float | None
+    next_try: float
+    error: str
+    """Of the last try; empty if that was good."""
+
+
+ToSecondaries = Secondaries | Notified
+
 ToWorker = Configured | HealthChanged
-ToControl = Hello | Counted
+ToControl = Hello | Counted | Notified
 
 
 class ForceRequest(msgspec.Struct, frozen=True):
@@ -172,7 +210,14 @@ class ZoneStatus(msgspec.Struct, frozen=True):
     """A zone that is served."""
 
     name: str
-    serial: int
+    serial: int | None
+    """None: a zone from a primary that was never transferred."""
+    expired: bool = False
+    """For zones from primaries, this and what follows: as in SecondaryStatus."""
+    last_check: float | None = None
+    last_change: float | None = None
+    next_try: float | None = None
+    error: str = ""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -124,8 +124,13 @@ class Witness(Location):
 def open_zones(settings: Settings, report: Callable[[LoadReport], None] = lambda _: None) -> Iterator[StoreReader]:
     """The zones of a configuration in a store of their own; raises ZonesError or StoreError.
 
-    `report` is called with each zone that has been read.
+    `report` is called with each zone that has been read. Of a zone from a primary there are only the load balancers.
     """
+    zones = tuple(
+        msgspec.structs.replace(zone, primaries=(), nameservers=(zone.name,)) if zone.primaries else zone
+        for zone in settings.zones
+    )
+    settings = msgspec.structs.replace(settings, zones=zones)
     with tempfile.TemporaryDirectory(prefix="waypost-") as directory:
         store = Store(Path(directory), write=True)
         try:

@@ -169,18 +169,21 @@ def main() -> None:
         if sys.argv[1:] == ["maps"]:
             _reply(replies, renew_maps(msgspec.msgpack.decode(request, type=MapsWanted)))
             return
-        prepared, publish = prepare_all(msgspec.msgpack.decode(request, type=Settings))
-        _reply(replies, prepared)
-        if requests.read(1):
-            publish()
-            _reply(replies, Published())
+        settings = msgspec.msgpack.decode(request, type=Settings)
+        store = Store(Path(settings.server.state) / "zones", write=True)
+        with store.writing():
+            prepared, publish = prepare_all(settings, store)
+            _reply(replies, prepared)
+            if requests.read(1):
+                publish()
+                _reply(replies, Published())
     except PrepareError as error:
         _reply(replies, Failed(error.problems))
     except StoreError as error:
         _reply(replies, Failed((str(error),)))
 
 
-def prepare_all(settings: Settings) -> tuple[Prepared, Callable[[], None]]:
+def prepare_all(settings: Settings, store: Store) -> tuple[Prepared, Callable[[], None]]:
     """What is ready, and the function that publishes it; raises PrepareError with every problem, or StoreError."""
     start = time.monotonic()
     problems: list[str] = []
@@ -195,7 +198,6 @@ def prepare_all(settings: Settings) -> tuple[Prepared, Callable[[], None]]:
     except OSError as error:
         problems.append(f"{error.filename}: {error.strerror}")
     try:
-        store = Store(Path(settings.server.state) / "zones", write=True)
         publish = stage_zones(settings, store, time.time(), reports.append)
     except ZonesError as error:
         problems += map(str, error.problems)

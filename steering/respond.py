@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from steering.balance.lottery import Dice
-from steering.compose import NOT_OURS, Location, compose
+from steering.compose import NOT_OURS, TRANSFER, Location, compose
 from steering.cookies import Trust
+from steering.peers import Peers
 from steering.ratelimit import Decision
 from steering.wire import (
     ANY,
@@ -35,6 +36,7 @@ from steering.wire import (
     Answer,
     BadPacket,
     Edns,
+    PeerPacket,
     Query,
     parse_query_untrusted,
     render_error,
@@ -48,12 +50,15 @@ _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
 """RFC 8914 section 4.21."""
 
 
-def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World) -> bytes | None:
+def respond(
+    packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, room: int = 0
+) -> bytes | None:
     """The reply to a packet.
 
-    `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds.
+    `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds. `room` octets are left
+    free for the signature of a reply to who has proved who it is.
     """
-    limit = None if over_tcp else world.limit  # over TCP, nobody's address is forged
+    limit = None if over_tcp or room else world.limit  # over TCP, nobody's address is forged
     options = b""
     try:
         query = parse_query_untrusted(packet)
@@ -63,10 +68,14 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
             if genuine:
                 limit = None
     except BadPacket as bad:
+        if isinstance(bad, PeerPacket) and world.peers is not None:
+            return _respond_peer(packet, client, over_tcp, now, dice, world, world.peers)
         if bad.rcode is None or (limit is not None and limit(client, ERROR, now) is not Decision.SEND):
             return None
         return render_error(packet, bad.rcode, bad.question, b"" if bad.edns else None)
     answer, scope = _find_answer(query, client, dice, world)
+    if answer is TRANSFER and world.peers is not None:
+        return _respond_peer(packet, client, over_tcp, now, dice, world, world.peers)
     if limit is not None:
         decision = limit(client, answer.kind, now)
         if decision is not Decision.SEND:
@@ -75,7 +84,21 @@ def respond(packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, 
         return render_error(packet, NOERROR, options=options)
     if answer is NOT_OURS and edns is not None:
         options += _NOT_AUTHORITATIVE
-    return answer.render(query, _reply_size(edns, over_tcp), scope, options)
+    return answer.render(query, _reply_size(edns, over_tcp) - room, scope, options)
+
+
+def _respond_peer(
+    packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, peers: Peers
+) -> bytes | None:
+    """The reply to what a name server says; the rate limit counts what is refused."""
+
+    def answer(question: bytes, room: int) -> bytes | None:
+        return respond(question, client, over_tcp, now, dice, world, room)
+
+    reply = peers.reply_untrusted(packet, client, now, world.zones, answer)
+    if reply is not None and reply[3] & 15 and not over_tcp and world.limit is not None:
+        return reply if world.limit(client, ERROR, now) is Decision.SEND else None
+    return reply
 
 
 def _reply_size(edns: Edns | None, over_tcp: bool) -> int:

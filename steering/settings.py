@@ -54,14 +54,18 @@ from steering.values import (
     Name,
     Network,
     Owner,
+    PeerText,
+    PermissionText,
     Records,
     RecordType,
     Region,
     Resolver,
+    Secret,
     Subdivision,
     Token,
     Weight,
 )
+from steering.wire import name_to_text
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "parse_settings"]
 
@@ -244,12 +248,35 @@ class Pool(msgspec.Struct, frozen=True):
     """Seconds in which an origin that has come back gets its whole share again."""
 
 
+class SharedKey(msgspec.Struct, frozen=True):
+    """[[key]]: a key for TSIG (RFC 8945) that is shared with other name servers."""
+
+    name: Name
+    algorithm: Literal["hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    secret: Secret | None = None
+    secret_file: FilePath | None = None
+    """Its first line is the secret; read when the configuration is taken."""
+
+    def __repr__(self) -> str:
+        return f"SharedKey({self.name!r}, {self.algorithm!r})"
+
+
 class Zone(msgspec.Struct, frozen=True):
-    """[[zone]]: a zone that waypost is authoritative for: from a file, or of load balancers alone."""
+    """[[zone]]: a zone that waypost is authoritative for: from a file, from a primary, or of load balancers alone."""
 
     name: Name
     file: FilePath | None = None
     nameservers: tuple[Name, ...] = ()
+    primaries: tuple[PeerText, ...] = ()
+    """Servers that the zone is transferred from, in the order in which they are tried."""
+    allow_notify: tuple[PermissionText, ...] = ()
+    """Who else, beside the primaries, may say that the zone has changed."""
+    allow_transfer: tuple[PermissionText, ...] = ()
+    """Who may transfer the zone from here."""
+    notify: tuple[PeerText, ...] = ()
+    """Who is told when the zone has changed."""
+    journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    """Changes that are kept for incremental transfers."""
 
 
 PoolNames = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -338,6 +365,7 @@ class Settings(msgspec.Struct, frozen=True):
     pools: tuple[Pool, ...] = field(name="pool", default=())
     maintenance: tuple[Maintenance, ...] = ()
     notifiers: tuple[AnyNotifier, ...] = field(name="notifier", default=())
+    keys: tuple[SharedKey, ...] = field(name="key", default=())
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
     exports: tuple[AnyExport, ...] = field(name="export", default=())
@@ -395,6 +423,7 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (key[:-1], origin.name)) for key, origin in document.all(Origin)]
     identities += [((*key, "name"), (key[:-1], pool_set.name)) for key, pool_set in document.all(PoolSet)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
+    identities += [((*key, "name"), (SharedKey, each.name)) for key, each in document.all(SharedKey)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
     identities += [((*key, "path"), (Export, export.path)) for key, export in document.all(Export)]
     first: dict[object, Key] = {}
@@ -572,12 +601,37 @@ def check_exports(document: Document) -> Problems:
 
 
 def check_zones(document: Document) -> Problems:
-    """A zone comes from a file or is made of load balancers alone."""
+    """A zone comes from a file, from primaries, or is made of load balancers alone."""
     for key, zone in document.all(Zone):
         if zone.file and zone.nameservers:
             yield (*key, "nameservers"), "only for a zone without a file: the file has the NS records"
-        elif not zone.file and not zone.nameservers:
-            yield key, "expected file, or nameservers for a zone of load balancers alone"
+        elif zone.primaries and (zone.file or zone.nameservers):
+            other = "file" if zone.file else "nameservers"
+            yield (*key, other), "only for a zone without primaries: these have all its records"
+        elif not (zone.file or zone.nameservers or zone.primaries):
+            yield key, "expected file, primaries, or nameservers for a zone of load balancers alone"
+        if zone.allow_notify and not zone.primaries:
+            yield (*key, "allow_notify"), "only for a zone with primaries"
+
+
+def check_keys(document: Document) -> Problems:
+    """A key has one secret, and some zone uses it; every key that a zone uses exists."""
+    known = {key.name: name_to_text(key.name) for _, key in document.all(SharedKey)}
+    used: set[bytes] = set()
+    for place, zone in document.all(Zone):
+        for field_name in ("primaries", "allow_notify", "allow_transfer", "notify"):
+            for position, peer in enumerate(getattr(zone, field_name)):
+                if peer.key is None:
+                    continue
+                used.add(peer.key)
+                if peer.key not in known and _all_read(document, "key", SharedKey):
+                    meant = did_you_mean(name_to_text(peer.key), known.values())
+                    yield (*place, field_name, position), "no key has this name" + meant
+    for place, key in document.all(SharedKey):
+        if (key.secret is None) == (key.secret_file is None):
+            yield place, "expected either secret or secret_file"
+        if _all_read(document, "zone", Zone) and used <= known.keys() and key.name not in used:
+            yield (*place, "name"), "no zone uses this key"
 
 
 def check_pool_names(document: Document) -> Problems:
@@ -786,6 +840,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_exports,
     check_maintenance,
     check_zones,
+    check_keys,
     check_pool_names,
     check_location,
     check_policies,

@@ -4,6 +4,8 @@ Each `parse_` function turns text into a value that can no longer be wrong, or r
 is allowed. The types at the end carry their function in a Meta, where `steering.reading` finds it.
 """
 
+import base64
+import binascii
 import datetime
 import functools
 import ipaddress
@@ -13,6 +15,7 @@ from typing import Annotated
 
 import dns.exception
 import dns.name
+import msgspec
 from msgspec import Meta
 
 from geodata.continents import CONTINENTS
@@ -94,6 +97,69 @@ def parse_continent(text: str) -> str:
     if text not in CONTINENTS:
         raise ValueError("no such continent" + did_you_mean(text, CONTINENTS))
     return text
+
+
+class Peer(msgspec.Struct, frozen=True, array_like=True):
+    """Another name server, and the key that messages to and from it are signed with."""
+
+    address: str
+    port: int
+    key: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class Permission(msgspec.Struct, frozen=True, array_like=True):
+    """Who may do something: who asks from the network and signs with the key, as far as each is given."""
+
+    network: str | None = None
+    key: bytes | None = None
+
+
+def parse_peer(text: str) -> Peer:
+    """An address, with a port where it is not 53, and a key where messages are signed."""
+    words = text.split()
+    try:
+        if len(words) not in (1, 2) or (len(words) == 2 and not words[1].startswith("key:")):
+            raise ValueError
+        key = parse_name(words[1].removeprefix("key:")) if len(words) == 2 else None
+        if re.fullmatch(r"\[.*\]:\d+|[0-9.]+:\d+", words[0]):
+            address, _, port = parse_listen(words[0]).rpartition(":")
+            return Peer(address.strip("[]"), int(port), key)
+        return Peer(parse_address(words[0]), 53, key)
+    except ValueError:
+        raise ValueError(f"expected {_PEER}") from None
+
+
+def parse_permission(text: str) -> Permission:
+    """A network or an address, a key, or both."""
+    network: str | None = None
+    key: bytes | None = None
+    try:
+        for word in text.split():
+            if word.startswith("key:") and key is None:
+                key = parse_name(word.removeprefix("key:"))
+            elif network is None and key is None:
+                network = parse_network(word if "/" in word else str(ipaddress.ip_network(parse_address(word))))
+            else:
+                raise ValueError
+    except ValueError:
+        raise ValueError(f"expected {_PERMISSION}") from None
+    if network is None and key is None:
+        raise ValueError(f"expected {_PERMISSION}")
+    return Permission(network, key)
+
+
+def parse_secret(text: str) -> bytes:
+    """The octets of a secret in Base64."""
+    try:
+        secret = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"expected {_SECRET}") from None
+    if not secret:
+        raise ValueError(f"expected {_SECRET}")
+    return secret
 
 
 def parse_region(text: str) -> str:
@@ -180,6 +246,9 @@ _MOMENT = "a date and time with its offset, like 2026-12-01T22:00:00Z"
 _LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
 _RESOLVER = 'the IP address of a name server, with the port if that is not 53, like "192.0.2.53" or "[::1]:5353"'
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
+_PEER = 'the address of a name server, like "192.0.2.1", "[2001:db8::1]:5353" or, with a key, "192.0.2.1 key:name"'
+_PERMISSION = 'a network or an address, a key, or both, like "192.0.2.0/24", "key:name", "192.0.2.1 key:name"'
+_SECRET = "a secret in Base64"
 
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z")]
@@ -195,6 +264,9 @@ Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
 Listen = Annotated[str, _text(parse_listen, _LISTEN)]
 Network = Annotated[str, _text(parse_network, _NETWORK)]
 Continent = Annotated[str, _text(parse_continent, "a continent: " + ", ".join(CONTINENTS))]
+PeerText = Annotated[Peer, _text(parse_peer, _PEER)]
+PermissionText = Annotated[Permission, _text(parse_permission, _PERMISSION)]
+Secret = Annotated[bytes, _text(parse_secret, _SECRET)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]

@@ -29,7 +29,13 @@ DS: Final = 43
 SVCB: Final = 64
 HTTPS: Final = 65
 TSIG: Final = 250
+IXFR: Final = 251
+AXFR: Final = 252
 ANY: Final = 255
+
+QUERY: Final = 0
+NOTIFY: Final = 4
+"""Opcodes."""
 
 IN: Final = 1
 CH: Final = 3
@@ -66,6 +72,7 @@ TCP_IDLE: Final = 10
 _ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"
 _ONE_QUESTION_AND_OPT: Final = b"\0\1\0\0\0\0\0\1"
 _NO_QUESTION_BUT_OPT: Final = b"\0\0\0\0\0\0\0\1"
+_IXFR: Final = IXFR.to_bytes(2, "big")
 _OPT_START: Final = b"\0\0\x29"
 _OPT_AND_SIZE: Final = _OPT_START + struct.pack("!H", UDP_PAYLOAD)
 
@@ -100,6 +107,13 @@ class BadPacket(Exception):
         self.rcode = rcode
         self.question = b""
         self.edns = False
+
+
+class PeerPacket(BadPacket):
+    """No plain question but what name servers say to each other: signed, a NOTIFY, a request for a transfer (peers.py).
+
+    Who has no peers answers it like any other BadPacket.
+    """
 
 
 class ClientSubnet:
@@ -164,7 +178,8 @@ def parse_query_untrusted(packet: bytes) -> Query:
     if flags & 0x80:
         raise BadPacket(None, "a response")
     if flags & 0x78:
-        raise BadPacket(NOTIMP, "opcode not implemented")
+        kind = PeerPacket if flags & 0x78 == NOTIFY << 3 else BadPacket
+        raise kind(NOTIMP, "opcode not implemented")
     counts = packet[4:12]
     try:
         position = QUESTION_OFFSET
@@ -280,6 +295,8 @@ def _parse_subnet_untrusted(option: bytes) -> ClientSubnet:
 def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | None, int]:
     """The rare rest: odd counts, or further records beside the OPT record."""
     questions, answers, authorities, additionals = _unpack_counts(packet, 4)
+    if (questions, answers, authorities) == (1, 0, 1) and packet[position - 4 : position - 2] == _IXFR:
+        raise PeerPacket(NOTIMP, "a request for an incremental transfer")
     if questions != 1 or answers or authorities:
         raise BadPacket(FORMERR, "not exactly one question, or records where a query has none")
     edns = None
@@ -296,7 +313,9 @@ def _parse_additional_untrusted(packet: bytes, position: int) -> tuple[Edns | No
                 edns, position = _parse_opt_untrusted(packet, position + 2)
             elif rrtype == TSIG:
                 # RFC 8945 section 5.1: it is the last; 5.2.1: there is no key that we know.
-                raise BadPacket(FORMERR if left > 1 else NOTAUTH, "signed with a key that is not known")
+                if left > 1:
+                    raise BadPacket(FORMERR, "a TSIG record that is not the last")
+                raise PeerPacket(NOTAUTH, "signed with a key that is not known")
             else:
                 position += _RECORD_FIXED + length
     except (BadPacket, struct.error) as error:

@@ -21,7 +21,8 @@ from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
 from steering.cookies import CookieSigner
-from steering.messages import Counted, HealthChanged, Hello, OriginHealth, ToWorker
+from steering.messages import Counted, HealthChanged, Hello, Notified, OriginHealth, ToWorker
+from steering.peers import Peers, is_transfer_request
 from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond
@@ -31,6 +32,7 @@ from steering.serve.udp import serve_udp
 from steering.wire import TCP_IDLE
 from steering.world import World, make_world
 from steering.zones.store import Store, StoreReader
+from steering.zones.transfer import Transfer
 
 COUNT_INTERVAL = 1.0
 """Seconds between two reports of the counters to control."""
@@ -49,7 +51,10 @@ class Worker:
 
     def __init__(self, store: Store, end: WorkerEnd) -> None:
         self._end = end
+        self._store = store
         self._zones = StoreReader(store)
+        self._control: Connection[ToWorker] | None = None
+        """None while control is away: who is not heard then asks again, or the zone's own timers do."""
         self._world: World | None = None
         self._configured = trio.Event()
         self._limit = RateLimit()
@@ -88,9 +93,11 @@ class Worker:
     def _count_udp(self, packets: int) -> None:
         self._udp += packets
 
-    def _answer_tcp(self, message: bytes, client: Address) -> bytes | None:
+    def _answer_tcp(self, message: bytes, client: Address) -> bytes | Transfer | None:
         self._tcp += 1
         with self._open_world() as world:
+            if world.peers is not None and is_transfer_request(message):
+                return world.peers.open_transfer_untrusted(message, client[0], time.time(), world.zones)
             return respond(message, client[0], True, time.time(), random.random, world)
 
     async def _follow_control(self) -> None:
@@ -99,6 +106,7 @@ class Worker:
     async def _obey(self, connection: Connection[ToWorker]) -> None:
         """Take what control says until the connection is lost."""
         connection.send(Hello(self._end.number, os.getpid()))
+        self._control = connection
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report, connection)
             async for message in connection:
@@ -124,7 +132,12 @@ class Worker:
             self._limit, self._limiter = limit, RateLimiter(limit, os.urandom(KEY_SIZE))
         cookies = CookieSigner(message.cookie_secrets)
         judge = self._limiter.judge if limit.responses_per_second else None
-        return make_world(message.settings, self._zones, maps, _health_of(message.health), cookies, judge)
+        peers = Peers(self._store, message.settings.zones, message.keys, self._tell_notified)
+        return make_world(message.settings, self._zones, maps, _health_of(message.health), cookies, judge, peers)
+
+    def _tell_notified(self, notified: Notified) -> None:
+        if self._control is not None:
+            self._control.send(notified)
 
     async def _report(self, connection: Connection[ToWorker]) -> None:
         while True:

@@ -16,6 +16,7 @@ from steering.balance.policies import POLICIES
 from steering.balance.pools import Health, PoolState, Verdict, judge_pool
 from steering.balance.rules import Route, Rules, route_of_class, split_world
 from steering.cookies import CookieSigner
+from steering.peers import Peers
 from steering.ratelimit import Decision
 from steering.settings import LoadBalancer, Pool, Server, Settings
 from steering.trust import Trusts, make_trust
@@ -120,6 +121,8 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """None: no limit."""
     trusts: Trusts | None = None
     """None: every client subnet counts."""
+    peers: Peers | None = None
+    """None: other name servers get nothing."""
     memo: dict[tuple[bytes, int], Answer | Steering] = msgspec.field(default_factory=dict)
     """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
@@ -153,6 +156,7 @@ def make_world(
     health: Health,
     cookies: CookieSigner | None = None,
     limit: Limit | None = None,
+    peers: Peers | None = None,
 ) -> World:
     """The world of a configuration; `maps` has the map of each set of Rules that is not trivial."""
     pools = {pool.name: pool for pool in settings.pools}
@@ -178,6 +182,7 @@ def make_world(
         cookies=cookies,
         limit=limit,
         trusts=make_trust(settings.server.location),
+        peers=peers,
     )
 
 

@@ -95,6 +95,8 @@ def _check_zones(settings: Settings) -> Iterator[ZoneWarning]:
         with offline.open_zones(settings, on_read) as zones:
             checking = progress.add_task("checking zones", total=2 * names)
             for zone in settings.zones:
+                if zone.primaries:  # its records are elsewhere
+                    continue
                 yield from check_zone(
                     zones,
                     zones.zones[zone.name],

@@ -24,7 +24,7 @@ from steering.commands.command import (
     print_json,
     state_text,
 )
-from steering.messages import ExportStatus, OriginStatus, Status
+from steering.messages import ExportStatus, OriginStatus, Status, ZoneStatus
 from steering.serve.control_socket import ControlError
 from steering.settings import Settings, load_settings
 
@@ -149,13 +149,25 @@ def show_status(status: Status) -> Group:
     for name, courier in status.notifiers.items():
         trouble = f", in trouble: {courier.error}" if courier.error else ""
         parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
-    parts += [f"zone {zone.name} serial {zone.serial}" for zone in status.zones]
+    parts += [_zone_text(zone, now) for zone in status.zones]
     parts += [
         f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
         for worker in status.workers
     ]
     parts += [_export_text(export, now) for export in status.exports]
     return Group(*parts)
+
+
+def _zone_text(zone: ZoneStatus, now: float) -> str:
+    text = f"zone {zone.name} " + ("never transferred" if zone.serial is None else f"serial {zone.serial}")
+    if zone.expired and zone.serial is not None:
+        text += ", expired"
+    for what, moment in (("checked", zone.last_check), ("changed", zone.last_change)):
+        if moment is not None:
+            text += f", {what} {_duration(now - moment)} ago"
+    if zone.next_try is not None:
+        text += f", next try in {_duration(zone.next_try - now)}"
+    return text + (f": {zone.error}" if zone.error else "")
 
 
 def _export_text(export: ExportStatus, now: float) -> Text:

@@ -11,24 +11,41 @@ What a client can cost us is bounded, in time and in memory:
   complete message or answer is the longest ago. A client is an IPv4 address or an IPv6 /64.
 - When unfinished messages and unsent answers together exceed `buffered` bytes, the connection that holds most
   is closed.
+- A reply of many messages (a zone transfer) is sent message by message, each like an answer; all of it must be taken
+  within `stream` seconds. Other connections are served between any two.
 - A message shorter than a DNS header ends its connection.
 
 Cancelling drains: no more is accepted or read, and answers that are being sent get `drain` seconds to leave.
 """
 
+import contextlib
 import logging
 import math
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import msgspec
 import trio
 
 Address = tuple[str, int]  # of a client: canonical text without a scope, port
-Answer = Callable[[bytes, Address], bytes | None]  # query to reply, neither with its length; None is silence
+
+
+class Messages(Protocol):
+    """A reply of many messages, one after the other."""
+
+    def next_message(self, now: float, /) -> bytes | None:
+        """The next one, None after the last; `now` in Unix seconds."""
+
+    def close(self) -> None:
+        """No more is wanted."""
+
+
+Answer = Callable[[bytes, Address], bytes | Messages | None]
+"""Query to reply, neither with its length; None is silence."""
 
 HEADER_LENGTH = 12  # bytes of the shortest message that has an ID to answer
 READ_SIZE = 4096  # bytes read, and answered without letting other tasks run
@@ -46,6 +63,7 @@ class TcpLimits(msgspec.Struct, frozen=True):
     idle: float = 10.0
     write: float = 10.0
     drain: float = 2.0
+    stream: float = 300.0
     buffered: int = 16 << 20
 
 
@@ -130,7 +148,14 @@ class StreamServer:
                         break
                     position += 2 + len(query)
                     self._touch(connection)
-                    replies += self._reply(query, connection.address)
+                    reply = self._reply(query, connection.address)
+                    if isinstance(reply, bytes):
+                        replies += reply
+                    else:
+                        with contextlib.closing(reply):
+                            await self._send(connection, replies, len(received) - position)
+                            replies.clear()
+                            await self._stream(connection, reply, len(received) - position)
                 except TcpError:
                     closing = True  # but what was asked properly before is answered
                 if len(replies) >= WRITE_SIZE:
@@ -139,11 +164,29 @@ class StreamServer:
             del received[:position]
             await self._send(connection, replies, len(received))
 
-    def _reply(self, query: bytes, address: Address) -> bytes:
+    async def _stream(self, connection: "_Connection", messages: Messages, unfinished: int) -> None:
+        """Send a reply of many messages. Raises TcpError if that takes too long, or fails."""
+        end = trio.current_time() + self._limits.stream
+        while True:
+            try:
+                message = messages.next_message(time.time())
+            except Exception as error:
+                logger.exception("a reply of many messages to %s broke off", connection.address[0])
+                raise TcpError("the reply broke off") from error
+            if message is None:
+                return
+            if trio.current_time() > end:
+                raise TcpError("the client takes a long reply too slowly")
+            await self._send(connection, bytearray(struct.pack("!H", len(message)) + message), unfinished)
+            await trio.lowlevel.checkpoint()
+
+    def _reply(self, query: bytes, address: Address) -> bytes | Messages:
         """What to send for a query: nothing for silence. Raises TcpError, and logs, when `answer` fails."""
         try:
             reply = self._answer(query, address)
-            return b"" if reply is None else struct.pack("!H", len(reply)) + reply
+            if reply is None:
+                return b""
+            return struct.pack("!H", len(reply)) + reply if isinstance(reply, bytes) else reply
         except Exception as error:
             logger.exception("no answer to %s from %s", query[:LOGGED_LENGTH].hex(), address[0])
             raise TcpError("the query could not be answered") from error

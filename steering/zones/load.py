@@ -5,7 +5,11 @@ published in one commit by whoever asked for them. A zone whose files and load b
 load is not read again.
 
 A steered name is an ordinary name: at its node the store holds what its load balancer answers when all is healthy, and
-the flag STEERED. What a zone file says for a steered (name, type) is replaced.
+the flag STEERED. What a zone file or a primary says for a steered (name, type) is replaced. Of a primary it is kept
+beside, as a node that has each steered type, with no records where the primary has none: so that the zone as the
+primary has it is there for the next incremental transfer, and when load balancers change.
+
+Which serial a zone has is said in journal.py.
 """
 
 import hashlib
@@ -19,6 +23,7 @@ import msgspec
 from steering.balance.plans import make_default
 from steering.settings import Settings, Zone
 from steering.wire import NS, SOA, RRset, name_to_text, render_rrset, split_records
+from steering.zones.journal import is_newer, next_serial, read_serial
 from steering.zones.node import (
     CUT_IS_DNAME,
     STEERED,
@@ -41,7 +46,7 @@ from steering.zones.zonefile import (
     read_zone,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same input makes other nodes than before, so that stores of older versions are loaded anew."""
 SYNTHETIC_TTL = 3600
 SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
@@ -102,7 +107,10 @@ def stage_zones(
             report(LoadReport(zone.name, old.serial, 0, 0))
             continue
         try:
-            report(_stage_zone(zone, defaults, digest, now, writer))
+            if zone.primaries:
+                report(stage_secondary(zone, defaults, writer))
+            else:
+                report(_stage_zone(zone, defaults, digest, now, writer))
         except ZoneFileError as error:
             problems += error.problems
     if problems:
@@ -124,19 +132,84 @@ def _stage_zone(zone: Zone, defaults: Defaults, digest: bytes, now: float, write
     )
     with writer.open_served(zone.name) as served:
         content = ZoneContent(zone, records, defaults, served)
-        ttl, soa = content.read_soa()
-        version = Version(
-            serial=int.from_bytes(soa[-20:-16], "big"),
-            soa=soa,
-            negative_ttl=min(ttl, int.from_bytes(soa[-4:], "big")),
-            stamp=msgspec.msgpack.encode(Stamp(records.files if isinstance(records, ZoneReader) else (), digest)),
-        )
-        difference = content.difference(writer.room) if old is not None else None
-        if difference is None:
-            changed = writer.stage(zone.name, version, content.nodes())
-        else:
-            changed = writer.stage_difference(zone.name, version, difference)
+        if old is not None and not old.expired and (zone.allow_transfer or zone.notify):
+            content.advance_serial(old.serial, writer.room)
+        stamp = Stamp(records.files if isinstance(records, ZoneReader) else (), digest)
+        return stage_content(content, stamp, writer)
+
+
+def stage_secondary(
+    zone: Zone,
+    defaults: Defaults,
+    writer: ZoneWriter,
+    records: Iterable[Record] | None = None,
+    timers: bytes | None = None,
+) -> LoadReport:
+    """Stage a zone with the records that a primary has, or with those that it had at the last transfer.
+
+    Without any there is nothing to answer from, which is what is staged then. Raises ZoneFileError.
+    """
+    stamp = Stamp((), _digest(zone, defaults))
+    old = writer.served.get(zone.name)
+    with writer.open_served(zone.name) as served:
+        if records is None and (old is None or old.expired):
+            encoded = msgspec.msgpack.encode(stamp)
+            writer.stage(zone.name, Version(0, b"", 0, encoded, expired=True, timers=timers), ())
+            return LoadReport(zone.name, 0, 0, 0)
+        given = served_records(zone.name, served) if records is None else records
+        return stage_content(ZoneContent(zone, given, defaults, served), stamp, writer, timers)
+
+
+def stage_changes(
+    zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Mapping[bytes, Iterable[Record]], timers: bytes
+) -> LoadReport:
+    """Stage a zone from a primary as it is served, but with these records at these owners; raises ZoneFileError."""
+    with writer.open_served(zone.name) as served:
+        changed = ChangedContent(zone, owners, defaults, served)
+        return stage_content(changed, Stamp((), _digest(zone, defaults)), writer, timers)
+
+
+def stage_content(content: "ZoneContent", stamp: Stamp, writer: ZoneWriter, timers: bytes | None = None) -> LoadReport:
+    """Stage what differs from what is served, or all of it where that is too much."""
+    zone = content.zone
+    old = writer.served.get(zone.name)
+    ttl, soa = content.read_soa()
+    version = Version(
+        serial=read_serial(soa),
+        soa=soa,
+        negative_ttl=min(ttl, int.from_bytes(soa[-4:], "big")),
+        stamp=msgspec.msgpack.encode(stamp),
+        journal=zone.journal if zone.allow_transfer else 0,
+        replaced=content.replaced if zone.primaries else {},
+        timers=timers,
+    )
+    difference = content.difference(writer.room) if old is not None and not old.expired else None
+    if difference is None:
+        changed = writer.stage(zone.name, version, content.nodes())
+    else:
+        changed = writer.stage_difference(zone.name, version, difference)
     return LoadReport(zone.name, version.serial, len(content), changed)
+
+
+def served_records(apex: bytes, served: ServedNodes) -> Iterator[Record]:
+    """The records of a zone as its primary has them."""
+    for key in served:
+        yield from owner_records(apex, key, served)
+
+
+def owner_records(apex: bytes, key: bytes, served: ServedNodes) -> Iterator[Record]:
+    """Those of one owner."""
+    node = served.get(key)
+    if node is None:
+        return
+    owner = name_of_key(key, apex)
+    replaced = served.get_replaced(key)
+    if replaced is None:
+        yield from _unpack_records(owner, node)
+        return
+    steered = {rrtype for rrtype, _, _ in unpack_node(replaced)}
+    yield from (record for record in _unpack_records(owner, node) if record[1] not in steered)
+    yield from _unpack_records(owner, replaced)
 
 
 def assign_defaults(settings: Settings) -> Iterable[tuple[Zone, Defaults]]:
@@ -162,7 +235,17 @@ class ZoneContent:
 
     def __init__(self, zone: Zone, records: Iterable[Record], defaults: Defaults, served: ServedNodes) -> None:
         """Reads all records; raises ZoneFileError."""
-        self._zone = zone
+        self._prepare(zone, defaults, served)
+        for owner, group in groupby(records, itemgetter(0)):
+            self._add(owner, group)
+        for owner in defaults:
+            self._add(owner, ())
+        self._raise_problems()
+
+    def _prepare(self, zone: Zone, defaults: Defaults, served: ServedNodes) -> None:
+        self.zone = zone
+        self.replaced: dict[bytes, bytes] = {}
+        """What load balancers answer instead of, by key (see above)."""
         self._defaults = defaults
         self._served = served
         self._same: set[bytes] = set()
@@ -170,18 +253,16 @@ class ZoneContent:
         self._others: dict[bytes, bytes] = {}
         """Those that are not, whose cut is not known yet, by their keys."""
         self._problems: dict[bytes, list[str]] = {}
-        for owner, group in groupby(records, itemgetter(0)):
-            self._add(owner, group)
-        for owner in defaults:
-            self._add(owner, ())
-        self._raise_problems()
 
     def _add(self, owner: bytes, records: Iterable[Record]) -> None:
         """Make the node of an owner, from these records and those it has already."""
         key = self._key(owner)
         node = self._read(key)
-        rrsets = merge_records(records if node is None else chain(_unpack_records(owner, node), records))
         answers = self._defaults.get(owner, {})
+        if answers:
+            records = list(records)
+            self._note_replaced(key, owner, answers, records)
+        rrsets = merge_records(records if node is None else chain(_unpack_records(owner, node), records))
         for rrtype, answer in answers.items():
             rrsets.pop(rrtype, None)
             if answer is not None:
@@ -194,17 +275,47 @@ class ZoneContent:
             if len(data) > RRSET_LIMIT:
                 message = f"{name_to_text(owner)}: more records of a type than fit a message"
                 raise ZoneFileError((self._problem(message),))
-        node = pack_node(0, STEERED if answers else 0, entries)
+        self._problems.pop(key, None)
+        if self._file(key, pack_node(0, STEERED if answers else 0, entries)):
+            return
+        if problems := check_owner(owner, not key, rrsets):
+            self._problems[key] = problems
+
+    def _file(self, key: bytes, node: bytes) -> bool:
+        """Keep a node; whether it is as it is served."""
         served = self._served.get(key)
         self._same.discard(key)
         self._others.pop(key, None)
-        self._problems.pop(key, None)
         if served is not None and served[1] & STEERED == node[1] and served[2:] == node[2:]:
             self._same.add(key)
-        else:
-            self._others[key] = node
-            if problems := check_owner(owner, not key, rrsets):
-                self._problems[key] = problems
+            return True
+        self._others[key] = node
+        return False
+
+    def _note_replaced(
+        self, key: bytes, owner: bytes, answers: Mapping[int, RRset | None], records: list[Record]
+    ) -> None:
+        before = self.replaced.get(key)
+        noted = _unpack_records(owner, before) if before is not None else ()
+        rrsets = merge_records(record for record in chain(noted, records) if record[1] in answers)
+        self.replaced[key] = pack_node(0, 0, (render_rrset(rrtype, *rrsets.get(rrtype, (0, []))) for rrtype in answers))
+
+    def advance_serial(self, served: int, limit: int) -> None:
+        """Let the serial be newer than the one that is served, if anything else changes, and else that one."""
+        if is_newer(read_serial(self.read_soa()[1]), served):
+            return
+        self._set_serial(served)
+        if self.difference(limit) != {}:
+            self._set_serial(next_serial(served))
+
+    def _set_serial(self, serial: int) -> None:
+        apex = self._read(b"")
+        assert apex is not None, "a reading without a SOA raises"
+        entries = [
+            (rrtype, count, data[:-20] + serial.to_bytes(4, "big") + data[-16:] if rrtype == SOA else data)
+            for rrtype, count, data in unpack_node(apex)
+        ]
+        self._file(b"", pack_node(0, apex[1] & STEERED, entries))
 
     def _raise_problems(self) -> None:
         """Raise ZoneFileError if something cannot be served."""
@@ -212,16 +323,16 @@ class ZoneContent:
         for key, node in self.nodes(_with_ancestors(map(self._key, self._defaults))):
             cut, flags = node[:2]
             if flags & STEERED and cut and not (flags & CUT_IS_DNAME and cut == key.count(b"\0") + 1):
-                owner = name_to_text(name_of_key(key, self._zone.name))
+                owner = name_to_text(name_of_key(key, self.zone.name))
                 problems.append(f"{owner}: a load balancer at or below a delegation, or below a DNAME")
         if problems:
             raise ZoneFileError(tuple(map(self._problem, problems)))
 
     def _problem(self, message: str) -> ZoneProblem:
-        return ZoneProblem(self._zone.file or name_to_text(self._zone.name), 0, message)
+        return ZoneProblem(self.zone.file or name_to_text(self.zone.name), 0, message)
 
     def _key(self, owner: bytes) -> bytes:
-        return b"".join(key_labels(owner, self._zone.name))
+        return b"".join(key_labels(owner, self.zone.name))
 
     def _read(self, key: bytes) -> bytes | None:
         return self._served.get(key) if key in self._same else self._others.get(key)
@@ -266,6 +377,40 @@ class ZoneContent:
         return {key: node for key, node in nodes if node != self._served.get(key)}
 
 
+class ChangedContent(ZoneContent):
+    """The same of a zone that is served, when only some of its owners change: the others are not read."""
+
+    def __init__(
+        self, zone: Zone, owners: Mapping[bytes, Iterable[Record]], defaults: Defaults, served: ServedNodes
+    ) -> None:
+        """`owners` has all records of each owner that changes; raises ZoneFileError."""
+        self._prepare(zone, defaults, served)
+        self._changing = {self._key(owner) for owner in owners}
+        for owner in defaults:
+            if owner not in owners and (replaced := served.get_replaced(key := self._key(owner))) is not None:
+                self.replaced[key] = replaced
+        for owner, records in owners.items():
+            records = list(records)
+            if records or owner in defaults:
+                self._add(owner, records)
+        self._raise_problems()
+
+    def _read(self, key: bytes) -> bytes | None:
+        return super()._read(key) if key in self._changing else self._served.get(key)
+
+    def difference(self, limit: int) -> dict[bytes, bytes | None] | None:
+        """As of all the zone."""
+        gone = self._changing - self._same - self._others.keys()
+        difference: dict[bytes, bytes | None] = {key: None for key in gone if self._served.get(key) is not None}
+        difference |= self._changed(self.nodes(_with_ancestors(self._changing)))
+        if any(_own_cut(key, node) != _own_cut(key, self._served.get(key)) for key, node in difference.items()):
+            difference |= self._changed(self.nodes(chain(self._others, set(self._served) - gone - self._others.keys())))
+        return difference if len(difference) <= limit else None
+
+    def __len__(self) -> int:
+        return len(self._changing)
+
+
 def _with_ancestors(keys: Iterable[bytes]) -> set[bytes]:
     """Keys and those of all owners above them, whether these exist or not."""
     return {b"", *(key[: end + 1] for key in keys for end, octet in enumerate(key) if not octet)}
@@ -294,7 +439,12 @@ def _make_records(zone: Zone, serial: int) -> list[Record]:
 
 
 def _digest(zone: Zone, defaults: Defaults) -> bytes:
-    encoded = msgspec.msgpack.encode(
-        (FORMAT, zone, sorted((owner, sorted(answers.items())) for owner, answers in defaults.items()))
-    )
-    return hashlib.sha256(encoded).digest()
+    source = zone.name, zone.file, zone.nameservers, bool(zone.primaries)
+    answers = sorted((owner, sorted(answers.items())) for owner, answers in defaults.items())
+    return hashlib.sha256(msgspec.msgpack.encode((FORMAT, *source, answers))).digest()
+
+
+def is_made_from(zone: Zone, defaults: Defaults, writer: ZoneWriter) -> bool:
+    """Whether what is served was staged with this configuration of the zone."""
+    stamp = writer.read_stamp(zone.name)
+    return stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).digest == _digest(zone, defaults)

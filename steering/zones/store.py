@@ -6,6 +6,9 @@ Databases
     stamps   apex -> what the zone was made from, so that an unchanged one is not loaded again
     changes  running number (8 octets) -> apex that changed: how a reader keeps its table of zones without reading all
     garbage  generation -> nothing: generations that no zone serves, being loaded or being deleted
+    journal  apex, number, part -> what the latest changes of a zone were (journal.py)
+    replaced apex + key of an owner -> what a primary has where a load balancer answers (load.py)
+    timers   apex -> when a zone was last compared with its primary, and when it is next (refresh.py)
 
 Rules
 - What a reader sees is one LMDB snapshot: a zone's generation and its nodes come from the same transaction, so an
@@ -15,6 +18,7 @@ Rules
 - The map is far larger than any store and costs only address space, so it never has to grow under a reader.
 """
 
+import fcntl
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +29,7 @@ from typing import Final, NamedTuple
 import lmdb
 import msgspec
 
+from steering.zones.journal import Journal, Records, is_newer
 from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE
 
 MAP_SIZE: Final = 1 << 40
@@ -34,6 +39,7 @@ DIFFERENCE_LIMIT: Final = 100_000
 """More changed nodes than this are a full load."""
 ANOTHER_WRITER: Final = "another process has loaded zones meanwhile; load them again"
 CHANGES_KEPT: Final = 10_000
+LOCK_NAME: Final = "writer.lock"
 
 EXACT: Final = 0
 EMPTY: Final = 1
@@ -59,6 +65,8 @@ class Zone(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """RDATA of the SOA record."""
     negative_ttl: int
     """TTL of the SOA record in negative answers (RFC 2308 section 5)."""
+    expired: bool = False
+    """There is nothing to answer from: it was never transferred, or not for too long (RFC 1035 section 3.3.13)."""
 
     @property
     def prefix(self) -> bytes:
@@ -88,7 +96,7 @@ class Store:
         self.directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.environment = lmdb.open(str(directory), map_size=MAP_SIZE, max_dbs=8, max_readers=512, readonly=False)
+            self.environment = lmdb.open(str(directory), map_size=MAP_SIZE, max_dbs=16, max_readers=512, readonly=False)
             if write:
                 self.environment.reader_check()
             self.nodes = self.environment.open_db(b"nodes")
@@ -96,8 +104,40 @@ class Store:
             self.stamps = self.environment.open_db(b"stamps")
             self.changes = self.environment.open_db(b"changes")
             self.garbage = self.environment.open_db(b"garbage")
+            self.journal = self.environment.open_db(b"journal")
+            self.replaced = self.environment.open_db(b"replaced")
+            self.timers = self.environment.open_db(b"timers")
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"{directory}: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Wait for other processes that stage zones, and keep them waiting."""
+        with (self.directory / LOCK_NAME).open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def find_zone(self, apex: bytes) -> Zone | None:
+        """The zone with exactly this apex in the newest snapshot."""
+        with self.environment.begin() as transaction:
+            return read_zone(transaction, self, apex)
+
+    def read_timers(self, apex: bytes) -> bytes | None:
+        """What the refresher noted."""
+        with self.environment.begin() as transaction:
+            return transaction.get(apex, db=self.timers)
+
+    def note_timers(self, apex: bytes, timers: bytes, *, expired: bool) -> None:
+        """Keep what the refresher notes of a zone that is served, and whether it has expired; raises StoreError."""
+        with _failing(self), self.environment.begin(write=True) as transaction:
+            zone = read_zone(transaction, self, apex)
+            if zone is None:
+                return
+            transaction.put(apex, timers, db=self.timers)
+            if zone.expired != expired:
+                changed = msgspec.structs.replace(zone, expired=expired)
+                transaction.put(apex, msgspec.msgpack.encode(changed), db=self.zones)
+                _log_change(self, transaction, apex)
 
     def close(self) -> None:
         """Give the mapping back; no reader may be used afterwards."""
@@ -108,7 +148,7 @@ class StoreReader:
     """The table of zones, and look-ups in the snapshot of the transaction between `begin` and `end`."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._seen_change = -1
         self._seen_transaction = -1
         self.zones: dict[bytes, Zone] = {}
@@ -118,8 +158,8 @@ class StoreReader:
 
     def begin(self) -> bool:
         """Take the newest snapshot; true if zones changed since the last one."""
-        self._transaction = self._store.environment.begin()
-        self._cursor = self._transaction.cursor(self._store.nodes)
+        self._transaction = self.store.environment.begin()
+        self._cursor = self._transaction.cursor(self.store.nodes)
         current = self._transaction.id()
         if current == self._seen_transaction:
             return False
@@ -132,7 +172,7 @@ class StoreReader:
 
     def _follow_changes(self) -> bool:
         transaction = self._transaction
-        cursor = transaction.cursor(self._store.changes)
+        cursor = transaction.cursor(self.store.changes)
         newest = _NUMBER.unpack(cursor.key())[0] if cursor.last() else 0
         if newest == self._seen_change:
             return False
@@ -140,13 +180,13 @@ class StoreReader:
             changed = {bytes(apex) for apex in cursor.iternext(keys=False)}
             self.zones = self.zones.copy()
             for apex in changed:
-                value = transaction.get(apex, db=self._store.zones)
+                value = transaction.get(apex, db=self.store.zones)
                 if value is None:
                     self.zones.pop(apex, None)
                 else:
                     self.zones[apex] = _decode_zone(value)
         else:
-            self.zones = _read_zones(transaction, self._store)
+            self.zones = _read_zones(transaction, self.store)
         self._seen_change = newest
         return True
 
@@ -198,18 +238,18 @@ class StoreReader:
         return Found(MISSING, b"", encloser)
 
     def _cut(self, prefix: bytes, labels: list[bytes], depth: int) -> Found:
-        value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self._store.nodes)
+        value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self.store.nodes)
         assert value is not None, "a cut has a node"
         return Found(CUT, value, depth)
 
     def read_node(self, zone: Zone, labels: list[bytes]) -> bytes | None:
         """The node with exactly these key labels, whatever cut covers it."""
-        return self._transaction.get(zone.prefix + b"".join(labels), db=self._store.nodes)
+        return self._transaction.get(zone.prefix + b"".join(labels), db=self.store.nodes)
 
     def walk(self, zone: Zone) -> Iterator[tuple[bytes, bytes]]:
         """Key (without the prefix) and value of each node in canonical order."""
         prefix = zone.prefix
-        cursor = self._transaction.cursor(self._store.nodes)
+        cursor = self._transaction.cursor(self.store.nodes)
         if cursor.set_range(prefix):
             for key, value in cursor.iternext():
                 key = bytes(key)
@@ -240,6 +280,12 @@ def read_zones(store: Store) -> dict[bytes, Zone]:
         return _read_zones(transaction, store)
 
 
+def read_zone(transaction: "lmdb.Transaction[bytes]", store: Store, apex: bytes) -> Zone | None:
+    """A zone in the snapshot of a transaction."""
+    value = transaction.get(apex, db=store.zones)
+    return None if value is None else _decode_zone(value)
+
+
 def _read_zones(transaction: "lmdb.Transaction[bytes]", store: Store) -> dict[bytes, Zone]:
     return {zone.apex: zone for zone in map(_decode_zone, transaction.cursor(store.zones).iternext(keys=False))}
 
@@ -253,6 +299,18 @@ class Version(msgspec.Struct, frozen=True):
     """As in Zone."""
     stamp: bytes
     """What it was made from: for the loader, who gets it back from `read_stamp`."""
+    expired: bool = False
+    """As in Zone."""
+    journal: int = 0
+    """How many changes are kept for who has an older version."""
+    replaced: Mapping[bytes, bytes] = {}
+    """For the loader, who gets it back from `open_served`: by keys of the zone, which are without prefix."""
+    timers: bytes | None = None
+    """For the refresher, who gets it back from `read_timers`; None: as they are."""
+
+    def make_zone(self, apex: bytes, generation: int) -> Zone:
+        """What is served of it."""
+        return Zone(apex, generation, self.serial, self.soa, self.negative_ttl, self.expired)
 
 
 class ServedNodes:
@@ -262,10 +320,24 @@ class ServedNodes:
         self._store = store
         self._transaction = transaction
         self._prefix = None if zone is None else zone.prefix
+        self._apex = b"" if zone is None else zone.apex
+
+    def get_replaced(self, key: bytes) -> bytes | None:
+        """What was noted as replaced in a node."""
+        return None if self._prefix is None else self._transaction.get(self._apex + key, db=self._store.replaced)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a node."""
         return None if self._prefix is None else self._transaction.get(self._prefix + key, db=self._store.nodes)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values in canonical order."""
+        cursor = self._transaction.cursor(self._store.nodes)
+        if self._prefix is not None and cursor.set_range(self._prefix):
+            for key, value in cursor.iternext():
+                if not key.startswith(self._prefix):
+                    return
+                yield bytes(key[_GENERATION.size :]), bytes(value)
 
     def __iter__(self) -> Iterator[bytes]:
         """The keys in canonical order."""
@@ -288,14 +360,17 @@ class ZoneWriter:
         self._store = store
         self.served = read_zones(store)
         """The zones that are served now."""
-        self._staged: dict[bytes, tuple[Zone, bytes]] = {}
-        self._differences: dict[bytes, bytes | None] = {}
+        self._staged: dict[bytes, tuple[Zone, Version]] = {}
+        self._differences: dict[bytes, Mapping[bytes, bytes | None]] = {}
         self._pending: list[tuple[bytes, bytes]] = []
         self._begun: set[bytes] = set()
         """Generations of ours that are in the store."""
         with _failing(store), store.environment.begin() as transaction:
-            self._next_generation = (
-                max(_last_generation(transaction, store.nodes), _last_generation(transaction, store.garbage)) + 1
+            self._next_generation = 1 + max(
+                _last_generation(transaction, store.nodes),
+                _last_generation(transaction, store.garbage),
+                *(zone.generation for zone in self.served.values()),  # also of those without any node
+                0,
             )
 
     def read_stamp(self, apex: bytes) -> bytes | None:
@@ -312,7 +387,7 @@ class ZoneWriter:
     @property
     def room(self) -> int:
         """How many nodes may still be staged as differences; one transaction should not have more."""
-        return DIFFERENCE_LIMIT - len(self._differences)
+        return DIFFERENCE_LIMIT - sum(map(len, self._differences.values()))
 
     def stage(self, apex: bytes, version: Version, nodes: Iterable[tuple[bytes, bytes]]) -> int:
         """Take `nodes` (key without prefix and value, in canonical order) as the next content of a zone.
@@ -320,7 +395,7 @@ class ZoneWriter:
         Returns how many there are. What they raise leaves this zone as it is served.
         """
         with _failing(self._store):
-            zone = Zone(apex, self._next_generation, version.serial, version.soa, version.negative_ttl)
+            zone = version.make_zone(apex, self._next_generation)
             self._next_generation += 1
             prefix = zone.prefix
             count = 0
@@ -329,7 +404,8 @@ class ZoneWriter:
                 count += 1
                 if len(self._pending) >= BATCH:
                     self._flush()
-            self._staged[apex] = zone, version.stamp
+            self._staged[apex] = zone, version
+            self._differences.pop(apex, None)
             return count
 
     def stage_difference(self, apex: bytes, version: Version, difference: Mapping[bytes, bytes | None]) -> int:
@@ -337,10 +413,8 @@ class ZoneWriter:
 
         Returns how many there are: at most `room`.
         """
-        old = self.served[apex]
-        self._differences.update((old.prefix + key, value) for key, value in difference.items())
-        zone = Zone(apex, old.generation, version.serial, version.soa, version.negative_ttl)
-        self._staged[apex] = zone, version.stamp
+        self._differences[apex] = difference
+        self._staged[apex] = version.make_zone(apex, self.served[apex].generation), version
         return len(difference)
 
     def publish(self, removed: Iterable[bytes] = ()) -> None:
@@ -351,21 +425,30 @@ class ZoneWriter:
             with store.environment.begin(write=True) as transaction:
                 removed = list(removed)
                 self._check_alone(transaction, [*self._staged, *removed])
-                for key, value in self._differences.items():
-                    if value is None:
-                        transaction.delete(key, db=store.nodes)
-                    else:
-                        transaction.put(key, value, db=store.nodes)
-                for apex, (zone, stamp) in self._staged.items():
+                for apex, (zone, version) in self._staged.items():
                     old = self.served.get(apex)
+                    self._write_journal(transaction, zone, version.journal)
+                    for key, value in self._differences.get(apex, {}).items():
+                        if value is None:
+                            transaction.delete(zone.prefix + key, db=store.nodes)
+                        else:
+                            transaction.put(zone.prefix + key, value, db=store.nodes)
                     if old is None or old.generation != zone.generation:
                         transaction.delete(zone.prefix, db=store.garbage)
                         if old is not None:
                             transaction.put(old.prefix, b"", db=store.garbage)
                     transaction.put(apex, msgspec.msgpack.encode(zone), db=store.zones)
-                    transaction.put(apex, stamp, db=store.stamps)
+                    transaction.put(apex, version.stamp, db=store.stamps)
+                    _delete_below(transaction, store.replaced, apex)
+                    for key, value in version.replaced.items():
+                        transaction.put(apex + key, value, db=store.replaced)
+                    if version.timers is not None:
+                        transaction.put(apex, version.timers, db=store.timers)
                     _log_change(store, transaction, apex)
                 for apex in removed:
+                    Journal(transaction, store.journal, apex).clear()
+                    _delete_below(transaction, store.replaced, apex)
+                    transaction.delete(apex, db=store.timers)
                     transaction.put(self.served[apex].prefix, b"", db=store.garbage)
                     transaction.delete(apex, db=store.zones)
                     transaction.delete(apex, db=store.stamps)
@@ -373,12 +456,25 @@ class ZoneWriter:
             self.served = read_zones(store)
             self._staged, self._differences, self._begun = {}, {}, set()
 
+    def _write_journal(self, transaction: "lmdb.Transaction[bytes]", zone: Zone, keep: int) -> None:
+        """Note what is about to change, or that it cannot be told (journal.py)."""
+        journal = Journal(transaction, self._store.journal, zone.apex)
+        old, difference = self.served.get(zone.apex), self._differences.get(zone.apex)
+        if old is None or difference is None or old.expired or not keep:
+            journal.clear()
+        elif is_newer(zone.serial, old.serial):
+            served = {key: transaction.get(zone.prefix + key, db=self._store.nodes) for key in difference}
+            journal.append(Records(difference, served), old.serial, zone.serial, keep)
+        elif difference:
+            journal.clear()
+
     def _check_alone(self, transaction: "lmdb.Transaction[bytes]", apexes: Iterable[bytes]) -> None:
         """Nobody has published these zones, or collected what is staged of them, since this writer began."""
         store = self._store
         for apex in apexes:
             old = self.served.get(apex)
-            if transaction.get(apex, db=store.zones) != (None if old is None else msgspec.msgpack.encode(old)):
+            found = transaction.get(apex, db=store.zones)
+            if (None if found is None else _decode_zone(found)) != old:
                 raise StoreError(f"{store.directory}: {ANOTHER_WRITER}")
         if any(transaction.get(prefix, db=store.garbage) is None for prefix in self._begun):
             raise StoreError(f"{store.directory}: {ANOTHER_WRITER}")
@@ -432,6 +528,13 @@ def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
         cursor.delete()
         found = bool(cursor.key())
     return True
+
+
+def _delete_below(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, apex: bytes) -> None:
+    """Delete all that is kept of a zone under keys that begin with its apex, which no other apex begins with."""
+    cursor = transaction.cursor(database)
+    while cursor.set_range(apex) and bytes(cursor.key()).startswith(apex):
+        cursor.delete()
 
 
 def _last_generation(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database) -> int:

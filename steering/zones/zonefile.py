@@ -115,8 +115,8 @@ def merge_records(records: Iterable[Record]) -> dict[int, tuple[int, list[bytes]
             continue
         least, rdatas = rrsets[type_]
         if len(rdatas) == 1:
-            seen.add(_identity(type_, rdatas[0]))
-        identity = _identity(type_, rdata)
+            seen.add(record_identity(type_, rdatas[0]))
+        identity = record_identity(type_, rdata)
         if identity not in seen:
             seen.add(identity)
             rdatas.append(rdata)
@@ -124,7 +124,7 @@ def merge_records(records: Iterable[Record]) -> dict[int, tuple[int, list[bytes]
     return rrsets
 
 
-def _identity(type_: int, rdata: bytes) -> tuple[int, bytes]:
+def record_identity(type_: int, rdata: bytes) -> tuple[int, bytes]:
     """Equal for records that differ only in the case of names in their rdata."""
     start = _NAMES_START.get(type_)
     return type_, rdata if start is None else rdata[:start] + rdata[start:].lower()

@@ -39,6 +39,7 @@ from steering.settings import (
     RandomSteering,
     Server,
     Settings,
+    SharedKey,
     Zone,
 )
 
@@ -62,6 +63,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[pool.origin_steering]`": OriginSteering,
     "`[pool.load_shedding]`": LoadShedding,
     "`[[notifier]]`": Notifier,
+    "`[[key]]`": SharedKey,
     "`[[zone]]`": Zone,
     "`[[export]]`": Export,
     "`[[load_balancer]]`": LoadBalancer,

@@ -11,6 +11,7 @@ import dns.edns
 import dns.message
 import dns.opcode
 import dns.rrset
+import dns.tsig
 
 from steering.balance.pools import Verdict
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth
@@ -29,6 +30,7 @@ def main() -> None:
         seeds = {
             "query": make_packets(),
             "respond": make_packets(),
+            "peers": make_peer_packets(),
             "icmp": make_icmp(),
             "feed": make_frames(Path(directory)),
             "zonefile": make_zones(),
@@ -108,6 +110,28 @@ def make_packets() -> dict[str, bytes]:
     packets["two-opts"] = www[:10] + b"\0\2" + www[12:] + 2 * (b"\0\0\x29\4\xd0" + bytes(6))
     packets["name-too-long"] = www[:12] + 5 * (b"\x3f" + b"x" * 63) + b"\0\0\1\0\1"
     packets["empty-packet"] = b""
+    return packets
+
+
+def make_peer_packets() -> dict[str, bytes]:
+    """What name servers say to each other: requests, signed and not, and messages of transfers."""
+    key = dns.tsig.Key("key.", b"secret", "hmac-sha256")
+    soas = {serial: f"ns1.example.com. host.example.com. {serial} 3600 900 604800 60" for serial in (1, 2)}
+    messages = {kind: dns.message.make_query("example.com", kind.upper(), id=7) for kind in ("axfr", "ixfr", "soa")}
+    messages["ixfr"].authority.append(dns.rrset.from_text("example.com.", 0, "IN", "SOA", soas[1]))
+    messages["notify"] = dns.message.make_query("child.example.com", "SOA", id=7)
+    messages["notify"].set_opcode(dns.opcode.NOTIFY)
+    packets = {name: message.to_wire() for name, message in messages.items()}
+    for name, message in messages.items():
+        message.use_tsig(key)
+        packets[f"signed-{name}"] = message.to_wire()
+    for name, serials in (("whole", (2, 2)), ("changes", (2, 1, 2, 2)), ("current", (1,))):
+        transfer = dns.message.make_response(dns.message.make_query("example.com", "IXFR", id=7))
+        for serial in serials:
+            transfer.answer.append(dns.rrset.from_text("example.com.", 300, "IN", "SOA", soas[serial]))
+            transfer.answer.append(dns.rrset.from_text(f"n{serial}.example.com.", 300, "IN", "MX", "5 a.example.com."))
+        del transfer.answer[-1]
+        packets[f"transfer-{name}"] = transfer.to_wire()
     return packets
 
 

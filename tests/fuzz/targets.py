@@ -5,6 +5,7 @@ but its bytes, so that what was found once is found again. `test_corpus.py` runs
 `packets.py` looks for more.
 """
 
+import io
 import os
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,14 +27,20 @@ from geodata.sources.maxmind import read_maxmind
 from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
 from steering.cookies import CookieSigner
 from steering.messages import ToControl, ToWorker
+from steering.peers import Peers
 from steering.respond import respond
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
-from steering.settings import Settings, SettingsError, parse_settings
-from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, is_below, parse_query_untrusted
+from steering.settings import Settings, SettingsError, Zone, parse_settings
+from steering.values import Peer, Permission
+from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, is_below, parse_query_untrusted, render_error
 from steering.world import World, make_world
+from steering.zones.inbound import Inbound, TransferError
 from steering.zones.load import stage_zones
+from steering.zones.message import parse_message_untrusted
 from steering.zones.store import Store, StoreReader
+from steering.zones.transfer import Transfer
+from steering.zones.tsig import Key
 from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
 from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
 
@@ -138,6 +145,37 @@ def fuzz_respond(data: bytes) -> None:
             raise AssertionError("not the question that came")
 
 
+def fuzz_peers(data: bytes) -> None:
+    """What a server says gets silence or a reply to its identifier; as part of a transfer it is used or refused."""
+    world = make_fuzz_world()
+    store = world.zones.store
+    zones = (
+        Zone(APEX, file="-", allow_transfer=(Permission("192.0.2.0/24"),)),
+        Zone(b"\5child" + APEX, primaries=(Peer("192.0.2.9", 53),)),
+    )
+    peers = Peers(store, zones, [Key(b"\3key\0", "hmac-sha256", b"secret")], lambda _: None)
+    replies = [peers.reply_untrusted(data, "192.0.2.9", 0.0, world.zones, lambda packet, _: render_error(packet, 0))]
+    opened = peers.open_transfer_untrusted(data, "192.0.2.9", 0.0, world.zones)
+    if isinstance(opened, Transfer):
+        while (message := opened.next_message(0.0)) is not None:
+            replies.append(message)
+        opened.close()
+    else:
+        replies.append(opened)
+    for reply in replies:
+        if reply is not None and (reply[:2] != data[:2] or not reply[2] & 0x80):
+            raise AssertionError("not a reply to this packet")
+    try:
+        message_read = parse_message_untrusted(data)
+    except BadPacket:
+        return
+    for serial in (None, 1):
+        try:
+            Inbound(APEX, serial, io.BytesIO()).take_untrusted(message_read)
+        except TransferError:
+            pass
+
+
 def fuzz_icmp(data: bytes) -> None:
     """Any message is an Echo, an Unreachable or nothing."""
     stripped = strip_ipv4_header_untrusted(data)
@@ -207,6 +245,7 @@ def fuzz_control(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "query": fuzz_query,
     "respond": fuzz_respond,
+    "peers": fuzz_peers,
     "icmp": fuzz_icmp,
     "feed": fuzz_feed,
     "zonefile": fuzz_zonefile,

@@ -40,6 +40,7 @@ from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError
 from steering.serve.http import HttpError
 from steering.settings import Http, Settings, load_settings
+from steering.zones.tsig import Key
 from tests.geodata.mmdb import write_networks
 from tests.steering.running import web_settings
 
@@ -1009,3 +1010,37 @@ class TestWithoutAnswers:
         alone.write(web_settings(80), SERVER.replace('"state"', '"elsewhere"'))
         await alone.control.reload()
         assert "server.state cannot change while waypost runs" in caplog.text
+
+
+class TestKeys:
+    SETTINGS = """
+[[zone]]
+name = "example.com"
+nameservers = ["ns1.example.net"]
+allow_transfer = ["key:xfr"]
+[[key]]
+name = "xfr"
+secret_file = "xfr.secret"
+"""
+
+    async def test_workers_get_them_and_their_zones(self, stage: Stage) -> None:
+        (stage.config.parent / "xfr.secret").write_text("c2VjcmV0\nmore\n")
+        stage.write(self.SETTINGS)
+        settings = load_settings(stage.config)
+        await stage.control.take(settings)
+        first = (await stage.connect()).told[0]
+        assert isinstance(first, Configured)
+        assert first.keys == (Key(b"\3xfr\0", "hmac-sha256", b"secret"),)
+        assert first.settings.zones == settings.zones
+
+    @pytest.mark.parametrize(
+        ("content", "reason"), [(None, "No such file"), (b"not Base64!", "not Base64"), (b"\xff", "not UTF-8")]
+    )
+    async def test_a_file_that_is_none(self, stage: Stage, content: bytes | None, reason: str) -> None:
+        if content is not None:
+            (stage.config.parent / "xfr.secret").write_bytes(content)
+        stage.write(self.SETTINGS)
+        with pytest.raises(ConfigurationError, match=reason) as caught:
+            await stage.control.take(load_settings(stage.config))
+        assert "key xfr." in str(caught.value)
+        assert "not Base64!" not in str(caught.value)

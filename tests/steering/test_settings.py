@@ -27,10 +27,13 @@ from steering.settings import (
     Server,
     Settings,
     SettingsError,
+    SharedKey,
     Zone,
     load_settings,
     parse_settings,
 )
+from steering.values import Peer, Permission
+from tests.steering.support import SERVER
 
 HERE = Path(__file__).parent
 GOOD = HERE / "good_settings.toml"
@@ -135,7 +138,24 @@ def test_a_good_file() -> None:
         zones=(
             Zone(name=EXAMPLE, file=str(HERE.absolute() / "zones/example.com.zone")),
             Zone(name=b"\x04gslb" + EXAMPLE, nameservers=(b"\x03ns1" + EXAMPLE, b"\x03ns2" + EXAMPLE)),
+            Zone(
+                name=b"\x07example\x03net\0",
+                primaries=(
+                    Peer("192.0.2.53", 53, b"\3xfr\0"),
+                    Peer("2001:db8::53", 5353),
+                    Peer("192.0.2.54", 5300),
+                ),
+                allow_notify=(Permission("192.0.2.99/32"),),
+                allow_transfer=(
+                    Permission("192.0.2.0/24"),
+                    Permission(None, b"\3xfr\0"),
+                    Permission("2001:db8::/32", b"\3xfr\0"),
+                ),
+                notify=(Peer("2001:db8::9", 53),),
+                journal=1000,
+            ),
         ),
+        keys=(SharedKey(b"\3xfr\0", "hmac-sha512", b"secretsecret"),),
         load_balancers=(
             LoadBalancer(
                 name=EXAMPLE,
@@ -199,6 +219,26 @@ def test_the_parts_of_a_problem() -> None:
     assert problem.within == 'pool "paris", origin "web1"'
     assert problem.value == "1.5"
     assert problem.message == "expected a number from 0 to 1"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[[key]]\nname = "xfr"\nsecret = "c2VjcmV0 not Base64"',
+        '[[key]]\nname = "xfr"\nsecret = ["c2VjcmV0"]',
+        '[[key]]\nname = "xfr"\nsecrets = "c2VjcmV0"',
+        '[key]\nname = "xfr"\nsecret = "c2VjcmV0"',
+        'key = ["c2VjcmV0"]',
+        '[[key]]\nname = "xfr"\nsecret = "c2VjcmV0"\nsecret_file = "x"',
+        '[[key]]\nname = "xfr"\nalgorithm = "md5"\nsecret = "c2VjcmV0"',
+    ],
+)
+def test_a_secret_is_in_no_problem_and_no_repr(table: str) -> None:
+    text = table + "\n" + SERVER if table.startswith("key") else SERVER + table
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text, Path("waypost.toml"))
+    assert "c2VjcmV0" not in str(caught.value)
+    assert "secret" not in repr(SharedKey(b"\1k\0", secret=b"secret"))
 
 
 def test_more_workers_than_processors_can_run() -> None:

@@ -14,6 +14,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from steering.serve.tcp import (
     READ_SIZE,
@@ -46,6 +47,26 @@ def answer(query: bytes, address: Address) -> bytes | None:
         case b"t":
             return bytes(65_536)
     return query[:12] + query[:11:-1]
+
+
+class FakeMessages:
+    """A reply of so many messages; the last of them fails if it is to."""
+
+    def __init__(self, count: int, size: int = 1000, *, fails: bool = False) -> None:
+        self.left, self.size, self.fails = count, size, fails
+        self.closed = False
+
+    def next_message(self, now: float) -> bytes | None:
+        assert now > 0
+        if not self.left:
+            return None
+        self.left -= 1
+        if self.fails and not self.left:
+            raise ValueError("on purpose")
+        return self.left.to_bytes(4, "big") * (self.size // 4)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def framed(*bodies: bytes) -> bytes:
@@ -156,6 +177,68 @@ def test_any_bytes_give_bytes_or_silence(data: bytes) -> None:
             await client.stream.aclose()
 
     trio.run(converse)
+
+
+class TestRepliesOfManyMessages:
+    def serve(self, nursery: trio.Nursery, messages: FakeMessages, lockstep: bool = False) -> Client:
+        def answer_many(query: bytes, address: Address) -> bytes | FakeMessages | None:
+            return messages if query[12:13] == b"m" else answer(query, address)
+
+        return Client(nursery, StreamServer(answer_many, LIMITS), lockstep=lockstep)
+
+    async def test_every_message_in_its_place(self) -> None:
+        async with trio.open_nursery() as nursery:
+            messages = FakeMessages(3)
+            client = self.serve(nursery, messages)
+            await client.ask(b"abc", b"m", b"def")
+            assert await client.hear() == b"cba"
+            for number in (2, 1, 0):
+                assert (await client.hear())[:4] == number.to_bytes(4, "big")
+            assert await client.hear() == b"fed"
+            assert messages.closed
+            await client.stream.aclose()
+
+    async def test_others_are_served_between_two(self) -> None:
+        async with trio.open_nursery() as nursery:
+            messages = FakeMessages(10_000)
+            server = StreamServer(lambda query, _: messages if query[12:13] == b"m" else query, LIMITS)
+            many, one = Client(nursery, server), Client(nursery, server)
+            await many.ask(b"m")
+            await one.ask(b"abc")
+            assert await one.hear() == b"abc"
+            assert messages.left
+            nursery.cancel_scope.cancel()
+
+    async def test_one_that_breaks_off_closes_the_connection(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with trio.open_nursery() as nursery:
+            messages = FakeMessages(2, fails=True)
+            client = self.serve(nursery, messages)
+            await client.ask(b"m")
+            assert await client.hear()
+            assert await client.hear() == b""
+            assert messages.closed
+        assert "broke off" in caplog.text
+
+    async def test_a_client_that_takes_nothing_is_cut(self, autojump_clock: MockClock) -> None:  # noqa: ARG002
+        async with trio.open_nursery() as nursery:
+            messages = FakeMessages(10)
+            client = self.serve(nursery, messages, lockstep=True)
+            await client.ask(b"m")
+            await trio.sleep(LIMITS.write + 1)
+            assert messages.closed
+
+    async def test_a_client_that_takes_it_slowly_is_cut(self, autojump_clock: MockClock) -> None:  # noqa: ARG002
+        async with trio.open_nursery() as nursery:
+            messages = FakeMessages(1000)
+            client = self.serve(nursery, messages, lockstep=True)
+            await client.ask(b"m")
+            start = trio.current_time()
+            for _ in range(1000):
+                if not await client.hear():
+                    break
+                await trio.sleep(5)
+            assert LIMITS.stream < trio.current_time() - start < LIMITS.stream + 20
+            assert messages.closed
 
 
 async def test_silence_keeps_the_connection() -> None:

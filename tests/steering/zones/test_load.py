@@ -8,18 +8,26 @@ import dns.rdata
 import dns.rdatatype
 import hypothesis
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steering.balance.plans import make_default
-from steering.settings import Settings
+from steering.settings import Settings, parse_settings
 from steering.wire import CNAME, MX, NS, SOA, TXT, A, split_records
 from steering.zones import load
 from steering.zones import store as store_module
-from steering.zones.load import LoadReport, ZonesError, assign_defaults, stage_zones
+from steering.zones.load import (
+    LoadReport,
+    ZonesError,
+    assign_defaults,
+    stage_changes,
+    stage_secondary,
+    stage_zones,
+)
 from steering.zones.node import STEERED, find_rrset, key_labels, unpack_node
 from steering.zones.store import EXACT, WILDCARD, Store, StoreReader, ZoneWriter
-from tests.steering.support import APEX, name, opened_store, snapshot, write_settings
+from steering.zones.zonefile import Record
+from tests.steering.support import APEX, SERVER, SOA_RDATA, name, opened_store, snapshot, write_settings
 
 HEAD = "$TTL 300\n@ SOA ns host {serial} 3600 600 86400 60\n@ NS ns\nns A 192.0.2.53\n"
 OTHER = b"\7example\3net\0"
@@ -416,3 +424,65 @@ def test_any_sequence_of_loads_comes_to_the_last_one(
             assert after == outcome(settings, fresh)
             if isinstance(after, list):
                 assert served(store) == before
+
+
+# Zones from a primary.
+
+OWNERS = st.dictionaries(
+    st.sampled_from(["", "a", "b.a", "c.b.a", "*.b", "x"]),
+    st.dictionaries(st.sampled_from(["A 192.0.2.", "TXT ", "NS n"]), st.sets(st.integers(1, 3), min_size=1)),
+    min_size=1,
+)
+
+
+Owners = dict[str, dict[str, set[int]]]
+
+
+def records_of(owners: Owners) -> dict[bytes, list[Record]]:
+    """The records of each owner; an apex is always there, and nothing is below a load balancer's name."""
+    made: dict[bytes, list[Record]] = {APEX: [(APEX, SOA, 300, SOA_RDATA), (APEX, NS, 300, b"\2ns\0")]}
+    kinds = {"A 192.0.2.": (A, b"\xc0\0\2%c"), "TXT ": (TXT, b"\1%c"), "NS n": (NS, b"\1%c\0")}
+    for text, rrsets in owners.items():
+        owner = name(text) if text else APEX
+        for kind, values in rrsets.items():
+            if text == "x" and kind == "NS n":
+                continue
+            rrtype, rdata = kinds[kind]
+            made.setdefault(owner, []).extend((owner, rrtype, 300, rdata % value) for value in sorted(values))
+    return made
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@example(before={"b.a": {"TXT ": {1}}}, changes={"a": {"NS n": {1}}})
+@example(before={"b.a": {"TXT ": {1}}, "a": {"NS n": {1}}}, changes={"a": {}})
+@given(before=OWNERS, changes=OWNERS)
+def test_changes_of_some_owners_make_what_all_of_the_zone_makes(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: Owners,
+    changes: Owners,
+) -> None:
+    """Nodes, their cuts, and what load balancers replace."""
+    folder = tmp_path_factory.mktemp("changes")
+    zone = '[[zone]]\nname = "example.com"\nprimaries = ["192.0.2.1"]\n'
+    settings = parse_settings(
+        SERVER + zone + POOLS + balancer("x.example.com") + balancer("y.example.com", '["TXT"]'),
+        folder / "waypost.toml",
+    )
+    ((configured, defaults),) = assign_defaults(settings)
+    old, new = records_of(before), records_of(before | changes)
+    changed = {owner: new.get(owner, []) for owner in old.keys() | new.keys() if old.get(owner) != new.get(owner)}
+    results = []
+    for steps in ([old, None], [new]):
+        with opened_store(folder / f"zones{len(steps)}") as store:
+            for step in steps:
+                writer = ZoneWriter(store)
+                if step is None:
+                    stage_changes(configured, defaults, writer, changed, b"")
+                else:
+                    flat = [record for records in step.values() for record in records]
+                    stage_secondary(configured, defaults, writer, flat, b"")
+                writer.publish()
+            with store.environment.begin() as transaction:
+                replaced = dict(transaction.cursor(store.replaced))
+            results.append((served(store), replaced))
+    assert results[0] == results[1]

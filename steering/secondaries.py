@@ -1,0 +1,130 @@
+"""TRIO: the process that keeps zones from primaries fresh (zones/refresh.py), and control's end of it.
+
+Control runs it as a child while there are such zones: what a primary sends, and applying it, must not delay a probe.
+They talk in frames as in serve/feed.py over a socket pair: Secondaries and Notified to the child, SecondaryStatus back.
+A child that dies is started again, and told everything again; what it had published stays.
+"""
+
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import trio
+
+import geodata
+from steering.log import start_log
+from steering.messages import Notified, Secondaries, SecondaryStatus, ToSecondaries
+from steering.serve.feed import Connection
+from steering.zones.refresh import Refresher
+from steering.zones.store import Store
+
+RESTART_PAUSE = 1.0
+"""Seconds."""
+
+logger = logging.getLogger("waypost.control")
+
+
+class SecondaryZones:
+    """Control's end: starts the child when there is something for it to do."""
+
+    def __init__(self, nursery: trio.Nursery, on_status: Callable[[SecondaryStatus], None]) -> None:
+        self._nursery = nursery
+        self._on_status = on_status
+        self._wanted: Secondaries | None = None
+        self._connection: Connection[SecondaryStatus] | None = None
+        self._running = False
+
+    def replace(self, wanted: Secondaries) -> None:
+        """The configuration from now on."""
+        self._wanted = wanted
+        if self._connection is not None:
+            self._connection.send(wanted)
+        elif not self._running and any(zone.primaries for zone in wanted.settings.zones):
+            self._running = True
+            self._nursery.start_soon(self._run)
+
+    def notify(self, notified: Notified) -> None:
+        """A primary says that a zone has changed."""
+        if self._connection is not None:
+            self._connection.send(notified)
+
+    async def _run(self) -> None:
+        while True:
+            ours, theirs = socket.socketpair()
+            async with trio.open_nursery() as nursery:
+                with theirs:
+                    process: trio.Process = await nursery.start(_start_child, theirs.fileno())
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+                await Connection(stream, msgspec.msgpack.Decoder(SecondaryStatus)).run(self._converse)
+                process.terminate()
+            logger.error("the process that keeps zones from primaries fresh has ended: starting it again")
+            await trio.sleep(RESTART_PAUSE)
+
+    async def _converse(self, connection: Connection[SecondaryStatus]) -> None:
+        assert self._wanted is not None, "it was started for something"
+        self._connection = connection
+        connection.send(self._wanted)
+        try:
+            async for status in connection:
+                self._on_status(status)
+        finally:
+            self._connection = None
+
+
+async def _start_child(descriptor: int, task_status: trio.TaskStatus[trio.Process]) -> None:
+    paths = filter(None, (str(Path(geodata.__file__).parent.parent), os.environ.get("PYTHONPATH")))
+    await trio.run_process(
+        [sys.executable, "-P", "-m", "steering.secondaries", str(descriptor), str(logging.getLogger().level)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[descriptor],
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        task_status=task_status,
+    )
+
+
+def main() -> None:
+    """The child."""
+    descriptor, level = map(int, sys.argv[1:])
+    start_log(sys.stderr, level)
+    trio.run(_run, socket.socket(fileno=descriptor))
+
+
+async def _run(end: socket.socket) -> None:
+    """Until control is gone, or SIGTERM."""
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(end))
+    connection = Connection(stream, msgspec.msgpack.Decoder(ToSecondaries))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_wait_for_signal, nursery.cancel_scope)
+        await connection.run(partial(_obey, nursery))
+        nursery.cancel_scope.cancel()
+
+
+async def _obey(nursery: trio.Nursery, connection: Connection[ToSecondaries]) -> None:
+    refresher: Refresher | None = None
+    async for message in connection:
+        if isinstance(message, Secondaries):
+            if refresher is None:
+                store = Store(Path(message.settings.server.state) / "zones", write=True)
+                refresher = Refresher(store, nursery, random.random, connection.send)
+            refresher.replace(message.settings, message.keys)
+        elif refresher is not None:
+            refresher.notify(message.apex)
+
+
+async def _wait_for_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""TRIO: zones from primaries: when they are compared, transferred and given up (RFC 1034 section 4.3.5, RFC 1996).
+
+    wait for the timer or a NOTIFY ──> for each primary in order: SOA over TCP
+         ^                                 not newer than ours: good      newer: IXFR, then AXFR on the same connection
+         │                                 no answer, an older serial, an error: the next primary
+         └── good: refresh, a bit less by dice         none was good: retry, twice as long each time, by dice
+
+The timers are those of the SOA that we have; they are kept in the store with the zone, in Unix seconds, so that a
+restart goes on where it was. Without any good answer for `expire` seconds the zone has expired: it is not answered from
+until a primary answers again, and then without a transfer if its serial is still ours.
+
+Rules
+- A transfer is used whole or not at all, and in one transaction. What the network sent waits in a file or in memory,
+  both bounded, so that no snapshot of the store is held while somebody is slow.
+- Every wait for a primary is bounded: ANSWER_TIME, IDLE_TIME between two messages, TRANSFER_TIME in all.
+- At most AT_ONCE zones talk to primaries at a time; one is applied at a time, in a thread.
+- What goes wrong is told with the zone (`SecondaryStatus`) and logged when it is another thing than before.
+"""
+
+import contextlib
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+import trio
+
+from steering.messages import SecondaryStatus
+from steering.settings import Settings, Zone
+from steering.values import Peer
+from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
+from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
+from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes
+from steering.zones.journal import is_newer, read_serial
+from steering.zones.load import (
+    Defaults,
+    assign_defaults,
+    is_made_from,
+    owner_records,
+    stage_changes,
+    stage_secondary,
+)
+from steering.zones.message import render_request
+from steering.zones.node import key_labels
+from steering.zones.store import DIFFERENCE_LIMIT, Store, StoreError, ZoneWriter
+from steering.zones.store import Zone as ServedZone
+from steering.zones.tsig import Key
+from steering.zones.zonefile import Record, ZoneFileError
+
+ANSWER_TIME = 5.0
+IDLE_TIME = 30.0
+TRANSFER_TIME = 3600.0
+"""Seconds."""
+AT_ONCE = 20
+FIRST_RETRY = 5.0
+"""Seconds, for a zone of which we have no SOA yet."""
+SHORTEST = 1.0
+LONGEST = 7 * 86400.0
+"""What the timers of a SOA count as at least and at most, in seconds."""
+LONGEST_RETRY = 3600.0
+"""Seconds to which the retries of a zone without a SOA grow; others grow to its refresh."""
+NOTIFY_PAUSE = 0.2
+"""Seconds between a comparison and the next one that a NOTIFY asks for."""
+
+logger = logging.getLogger("waypost.refresh")
+
+
+class Timers(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a zone; Unix seconds."""
+
+    last_check: float | None = None
+    """When a primary last gave a good answer."""
+    last_change: float | None = None
+    next_try: float = 0.0
+    failures: int = 0
+    """In a row."""
+    error: str = ""
+    """Of the last try."""
+
+
+class Refresher:
+    """All zones that come from primaries, in tasks of a nursery."""
+
+    def __init__(
+        self, store: Store, nursery: trio.Nursery, dice: Callable[[], float], tell: Callable[[SecondaryStatus], None]
+    ) -> None:
+        """`tell` hears of every zone whenever something has happened to it."""
+        self.store = store
+        self.dice = dice
+        self.tell = tell
+        self.limiter = trio.CapacityLimiter(AT_ONCE)
+        self.applying = trio.Lock()
+        self._nursery = nursery
+        self._zones: dict[bytes, Secondary] = {}
+
+    def replace(self, settings: Settings, keys: Iterable[Key]) -> None:
+        """The configuration from now on."""
+        known = {key.name: key for key in keys}
+        wanted = {
+            zone.name: Secondary(self, zone, defaults, known)
+            for zone, defaults in assign_defaults(settings)
+            if zone.primaries
+        }
+        for apex, running in list(self._zones.items()):
+            if apex in wanted and running.is_like(wanted[apex]):
+                wanted[apex] = running
+            else:
+                running.scope.cancel()
+        for apex, secondary in wanted.items():
+            if self._zones.get(apex) is not secondary:
+                if apex in self._zones:
+                    secondary.notified.set()  # what failed, or was about to come, may do so now
+                self._nursery.start_soon(secondary.run)
+        self._zones = wanted
+
+    def notify(self, apex: bytes) -> None:
+        """A primary says that the zone has changed."""
+        if secondary := self._zones.get(apex):
+            secondary.notified.set()
+
+
+class Secondary:
+    """One zone."""
+
+    def __init__(self, refresher: Refresher, zone: Zone, defaults: Defaults, keys: Mapping[bytes, Key]) -> None:
+        self.scope = trio.CancelScope()
+        self.notified = trio.Event()
+        self._refresher = refresher
+        self._store = refresher.store
+        self._zone = zone
+        self._defaults = defaults
+        self._keys = {peer.key: keys[peer.key] for peer in zone.primaries if peer.key is not None}
+        self._timers = Timers()
+
+    def is_like(self, other: "Secondary") -> bool:
+        """Whether both do the same."""
+        mine, others = (self._zone, self._defaults, self._keys), (other._zone, other._defaults, other._keys)
+        return mine == others
+
+    async def run(self) -> None:
+        """Keep the zone fresh until `scope` is cancelled."""
+        with self.scope:
+            kept = self._store.read_timers(self._zone.name)
+            if kept is not None:
+                with contextlib.suppress(msgspec.DecodeError):  # of another version: all is due now
+                    self._timers = msgspec.msgpack.decode(kept, type=Timers)
+            elif self._served() is not None:  # it came from a file so far
+                self._timers = Timers(last_check=time.time())
+            while True:
+                await self._wait()
+                served = self._served()
+                if served is not None and not served.expired and self._expires_in(served) <= 0:
+                    self._expire()
+                async with self._refresher.limiter:
+                    await self._refresh()
+
+    async def _wait(self) -> None:
+        """Until it is time to try, to expire, or a NOTIFY came."""
+        served = self._served()
+        refresh, _ = _timers_of(served)
+        wait = min(self._timers.next_try - time.time(), refresh)  # a clock that was set back is no reason to wait
+        if served is not None and not served.expired:
+            wait = min(wait, self._expires_in(served))
+        self._tell()
+        with trio.move_on_after(max(wait, 0)):
+            await self.notified.wait()
+        if self.notified.is_set():
+            await trio.sleep(NOTIFY_PAUSE)
+        self.notified = trio.Event()
+
+    def _served(self) -> ServedZone | None:
+        """What is in the store, if it was ever transferred."""
+        zone = self._store.find_zone(self._zone.name)
+        return zone if zone is not None and zone.soa else None
+
+    def _expires_in(self, served: ServedZone) -> float:
+        if self._timers.last_check is None:
+            return math.inf
+        return self._timers.last_check + int.from_bytes(served.soa[-8:-4], "big") - time.time()
+
+    def _expire(self) -> None:
+        text = "zone %s has expired: no primary has answered well in time; it is not answered from"
+        logger.error(text, name_to_text(self._zone.name))
+        self._note(expired=True)
+
+    async def _refresh(self) -> None:
+        """Compare with the primaries, and transfer what is newer."""
+        errors = []
+        for peer in self._zone.primaries:
+            try:
+                with trio.fail_after(TRANSFER_TIME):
+                    changed = await self._refresh_from(peer)
+            except (ExchangeError, TransferError, ZoneFileError, StoreError) as error:
+                errors.append(f"{peer}: {str(error).partition(chr(10))[0]}")
+            except trio.TooSlowError:
+                errors.append(f"{peer}: no answer in time")
+            else:
+                self._succeed(changed)
+                return
+        self._fail("; ".join(errors))
+
+    async def _refresh_from(self, peer: Peer) -> bool:
+        """Whether the zone has changed; raises the errors above."""
+        served = self._served()
+        ours = None if served is None else served.serial
+        key = self._keys[peer.key] if peer.key is not None else None
+        async with open_stream(peer) as stream:
+            with trio.fail_after(ANSWER_TIME):
+                serial = await _ask_serial(stream, key, self._zone.name)
+            if ours is not None and not is_newer(serial, ours):
+                if serial != ours:
+                    raise TransferError(f"its serial {serial} is older than ours, {ours}")
+                return False
+            if served is not None and not served.expired:
+                try:
+                    await self._transfer(stream, key, served)
+                except (ExchangeError, TransferError, ZoneFileError, trio.TooSlowError) as error:
+                    text = "zone %s: no incremental transfer from %s (%s); trying for all of it"
+                    reason = str(error).partition("\n")[0] or "no answer in time"
+                    logger.info(text, name_to_text(self._zone.name), peer, reason)
+                else:
+                    return True
+        async with open_stream(peer) as stream:  # another: the first one may be in the middle of something
+            await self._transfer(stream, key, None)
+        return True
+
+    async def _transfer(self, stream: trio.SocketStream, key: Key | None, served: ServedZone | None) -> None:
+        """Transfer the changes since what is served, or all; raises the errors of `_refresh`."""
+        apex = self._zone.name
+        soa = None if served is None else served.soa
+        request = render_request(make_identifier(), QUERY, apex, AXFR if soa is None else IXFR, soa=soa)
+        with tempfile.TemporaryFile(dir=self._store.directory) as spool:
+            inbound = Inbound(apex, None if served is None else served.serial, spool)
+            reply = Reply(stream, key, request)
+            with trio.fail_after(IDLE_TIME) as idle:
+                await reply.send()
+                while not inbound.done:
+                    inbound.take_untrusted(await reply.receive())
+                    idle.deadline = trio.current_time() + IDLE_TIME
+                reply.finish()
+            if inbound.kind is Kind.UP_TO_DATE:
+                raise TransferError(f"it has a newer serial, but sends {inbound.serial}")
+            ours = self._served()
+            if ours is not None and not is_newer(inbound.serial, ours.serial):
+                raise TransferError(f"it sent serial {inbound.serial}, which is not newer than ours, {ours.serial}")
+            now = time.time()
+            refresh, _ = _timers_of_soa(inbound.soa[3] if inbound.soa is not None else b"")
+            timers = Timers(now, now, self._later(now, refresh))
+            async with self._refresher.applying:
+                await trio.to_thread.run_sync(self._apply, inbound, msgspec.msgpack.encode(timers))
+            self._timers = timers
+            logger.info("zone %s: serial %d, %s", name_to_text(apex), inbound.serial, inbound.kind.name.lower())
+
+    def _apply(self, inbound: Inbound, timers: bytes) -> None:
+        """Publish a transfer; in a thread."""
+        zone, defaults = self._zone, self._defaults
+        with self._store.writing():
+            writer = ZoneWriter(self._store)
+            if zone.name in writer.served and not is_made_from(zone, defaults, writer):
+                raise TransferError("the configuration of the zone is just being changed")
+            if inbound.kind is Kind.WHOLE:
+                stage_secondary(zone, defaults, writer, inbound.records(), timers)
+            else:
+                served = writer.served.get(zone.name)
+                if served is None or served.expired or served.serial != inbound.start:
+                    raise TransferError("what is served has changed meanwhile")
+                stage_changes(zone, defaults, writer, self._changed_owners(inbound, writer), timers)
+            writer.publish()
+            writer.collect_garbage()
+
+    def _changed_owners(self, inbound: Inbound, writer: ZoneWriter) -> dict[bytes, list[Record]]:
+        """All records of each owner that changes, as they are after it."""
+        assert inbound.soa is not None, "a transfer begins with it"
+        apex = self._zone.name
+        changes: dict[bytes, list[tuple[bool, Record]]] = {apex: []}
+        for adding, record in inbound.changes:
+            changes.setdefault(record[0], []).append((adding, record))
+        if len(changes) > DIFFERENCE_LIMIT:
+            raise TransferError("too many changes for one step")
+        owners = {}
+        with writer.open_served(apex) as served:
+            for owner, steps in changes.items():
+                before = owner_records(apex, b"".join(key_labels(owner, apex)), served)
+                kept = (record for record in before if record[1] != SOA)
+                owners[owner] = apply_changes(kept, steps)
+        owners[apex].insert(0, inbound.soa)
+        return owners
+
+    def _succeed(self, changed: bool) -> None:
+        if self._timers.failures or self._timers.error:
+            logger.info("zone %s: refreshed again", name_to_text(self._zone.name))
+        now = time.time()
+        if not changed:
+            refresh, _ = _timers_of(self._served())
+            self._timers = Timers(now, self._timers.last_change, self._later(now, refresh))
+            self._note(expired=False)
+
+    def _fail(self, error: str) -> None:
+        if error != self._timers.error:
+            logger.warning("zone %s is not refreshed: %s", name_to_text(self._zone.name), error)
+        served = self._served()
+        refresh, retry = _timers_of(served)
+        now = time.time()
+        wait = min(retry * 2 ** min(self._timers.failures, 20), max(refresh, retry))
+        timers = msgspec.structs.replace(
+            self._timers, next_try=self._later(now, wait), failures=self._timers.failures + 1, error=error
+        )
+        self._timers = timers
+        self._note(expired=served is None or served.expired)
+
+    def _note(self, *, expired: bool) -> None:
+        """Keep the timers in the store; a disk that is full costs a restart its knowledge of them."""
+        try:
+            self._store.note_timers(self._zone.name, msgspec.msgpack.encode(self._timers), expired=expired)
+        except StoreError:
+            logger.exception("zone %s: its timers could not be kept", name_to_text(self._zone.name))
+
+    def _later(self, now: float, seconds: float) -> float:
+        """Up to a tenth sooner, so that zones that came together do not stay together."""
+        return now + seconds * (1 - 0.1 * self._refresher.dice())
+
+    def _tell(self) -> None:
+        zone = self._served()
+        timers = self._timers
+        self._refresher.tell(
+            SecondaryStatus(
+                apex=self._zone.name,
+                serial=None if zone is None else zone.serial,
+                expired=zone is None or zone.expired,
+                last_check=timers.last_check,
+                last_change=timers.last_change,
+                next_try=timers.next_try,
+                error=timers.error,
+            )
+        )
+
+
+async def _ask_serial(stream: trio.SocketStream, key: Key | None, apex: bytes) -> int:
+    """The serial that the server has; raises ExchangeError or TransferError."""
+    reply = Reply(stream, key, render_request(make_identifier(), QUERY, apex, SOA))
+    await reply.send()
+    message = await reply.receive()
+    reply.finish()
+    if message.rcode != NOERROR or not message.flags & 0x0400:
+        raise TransferError(f"it does not answer for the zone (rcode {message.rcode})")
+    for record in message.answers:
+        if record.owner == apex and record.rrtype == SOA:
+            return read_serial(record.rdata)
+    raise TransferError("it has no SOA record for the zone")
+
+
+def _timers_of(served: ServedZone | None) -> tuple[float, float]:
+    """Refresh and retry in seconds."""
+    return (LONGEST_RETRY, FIRST_RETRY) if served is None else _timers_of_soa(served.soa)
+
+
+def _timers_of_soa(soa: bytes) -> tuple[float, float]:
+    refresh, retry = (int.from_bytes(soa[start : start + 4], "big") for start in (-16 + len(soa), -12 + len(soa)))
+    return min(max(refresh, SHORTEST), LONGEST), min(max(retry, SHORTEST), LONGEST)

@@ -1,0 +1,193 @@
+"""Zone transfers with NSD, Knot, BIND and PowerDNS in both roles: signed, notified, and equal after many changes."""
+
+import random
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers.transfers import (
+    KEY_TEXT,
+    PROGRAMS,
+    Server,
+    find_program,
+    has_serial,
+    running_server,
+    transferred,
+    waypost_settings,
+)
+from tests.steering.running import DEADLINE, Waypost, free_port
+from tests.steering.zones.test_load import POOLS, balancer
+
+STEPS, CHANGES = 5, 200
+"""A thousand changes."""
+TIMERS = "3600 1 86400 60"
+
+ANY = pytest.mark.parametrize("name", PROGRAMS)
+
+
+class ZoneFile:
+    """A zone file that changes at random, the same way each time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.serial = 0
+        self._dice = random.Random(1)
+        self._records: dict[str, str] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def change(self, count: int) -> None:
+        """So many records come, go or change."""
+        for _ in range(count):
+            owner = f"h{self._dice.randrange(300)}"
+            if self._dice.random() < 0.3:
+                self._records.pop(owner, None)
+            else:
+                kind = self._dice.choice(["A 192.0.2.{}", 'TXT "{}"', "MX {} mx.example.com.", "AAAA 2001:db8::{}"])
+                self._records[owner] = kind.format(self._dice.randrange(1, 250))
+        self.serial += 1
+        head = f"$ORIGIN example.com.\n$TTL 300\n@ SOA ns.example.net. host.example.net. {self.serial} {TIMERS}\n"
+        lines = [f"{owner} {data}\n" for owner, data in sorted(self._records.items())]
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(head + "@ NS ns.example.net.\n@ NS ns2.example.net.\n" + "".join(lines))
+        temporary.replace(self.path)
+
+
+def need(name: str) -> None:
+    if find_program(name) is None:
+        pytest.skip(f"{PROGRAMS[name]} is not installed")
+
+
+@pytest.fixture
+def waypost(tmp_path: Path) -> Iterator[Waypost]:
+    made = Waypost(tmp_path / "waypost", "")
+    yield made
+    made.destroy()
+
+
+def both_logs(waypost: Waypost, server: Server) -> str:
+    return f"waypost:\n{waypost.log()}\nthe other:\n{server.log()}"
+
+
+@ANY
+def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None:
+    need(name)
+    file = ZoneFile(tmp_path / "waypost" / "example.com.zone")
+    file.change(100)
+    port = free_port()
+    waypost.configure(waypost_settings("primary", port))
+    waypost.start()
+    with running_server(name, "secondary", tmp_path / name, port, waypost.port) as server:
+        has_serial(port, 1, lambda: both_logs(waypost, server))
+        for _ in range(STEPS):
+            file.change(CHANGES)
+            waypost.reload("the configuration is in force")
+            has_serial(port, file.serial, lambda: both_logs(waypost, server))
+        assert transferred(port) == transferred(waypost.port), both_logs(waypost, server)
+        if name == "knot":
+            assert len(re.findall(r"IXFR, incoming.*finished", server.log())) >= STEPS, server.log()
+        waypost.signal(signal.SIGKILL)
+        waypost.end()
+        assert len(transferred(port).nodes) > 10, "the other server goes on without waypost"
+
+
+@ANY
+def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> None:
+    need(name)
+    file = ZoneFile(tmp_path / name / "example.com.zone")
+    file.change(100)
+    port = free_port()
+    text = waypost_settings("secondary", port).replace("[[zone]]", '[[zone]]\nallow_transfer = ["key:transfer"]')
+    waypost.configure(text)
+    with running_server(name, "primary", tmp_path / name, port, waypost.port) as server:
+        has_serial(port, 1, server.log)
+        waypost.start()
+        has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
+        for _ in range(STEPS):
+            file.change(CHANGES)
+            server.reload()
+            has_serial(port, file.serial, server.log)
+            has_serial(waypost.port, file.serial, lambda: both_logs(waypost, server))
+        assert transferred(port) == transferred(waypost.port)
+        changes, whole = (len(re.findall(rf"serial \d+, {kind}", waypost.log())) for kind in ("changes", "whole"))
+        assert whole + changes == STEPS + 1
+        if name != "pdns":
+            assert changes == STEPS, both_logs(waypost, server)
+    assert waypost.answer("example.com", "SOA"), "waypost goes on without the other server"
+
+
+def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> None:
+    """What the load balancer answers is in neither server's zone; what secondaries of waypost get is its default."""
+    need("knot")
+    file = ZoneFile(tmp_path / "knot" / "example.com.zone")
+    file.change(50)
+    port = free_port()
+    text = waypost_settings("secondary", port).replace("[[zone]]", '[[zone]]\nallow_transfer = ["key:transfer"]')
+    waypost.configure(POOLS + text + balancer("h1.example.com"))
+    with running_server("knot", "primary", tmp_path / "knot", port, waypost.port) as server:
+        has_serial(port, 1, server.log)
+        waypost.start()
+        has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
+        file.change(200)
+        server.reload()
+        has_serial(waypost.port, 2, lambda: both_logs(waypost, server))
+        waypost.answers("192.0.2.1 192.0.2.2", "h1.example.com")
+        theirs, ours = transferred(port), transferred(waypost.port)
+        steered = ours.get_rdataset("h1", "A")
+        assert steered is not None
+        assert sorted(map(str, steered)) == ["192.0.2.1", "192.0.2.2"]
+        for zone in (theirs, ours):
+            if zone.get_node("h1") is not None:
+                zone.delete_rdataset("h1", "A")
+        assert theirs == ours
+
+
+def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
+    need("named")
+    file = ZoneFile(tmp_path / "named" / "example.com.zone")
+    file.change(10)
+    port = free_port()
+    waypost.configure(waypost_settings("secondary", port).replace("NAPbLL", "AAAAAA"))
+    with running_server("named", "primary", tmp_path / "named", port, waypost.port) as server:
+        has_serial(port, 1, server.log)
+        waypost.start()
+        waypost.logged("BADSIG")
+        assert "AAAAAA" not in waypost.log()
+        status = waypost.status()
+        assert status is not None
+        assert status.zones[0].serial is None
+        assert waypost.answer("example.com", "SOA") == "SERVFAIL"
+
+
+@pytest.mark.parametrize("program", ["dig", "kdig"])
+def test_clients(tmp_path: Path, waypost: Waypost, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    file = ZoneFile(tmp_path / "waypost" / "example.com.zone")
+    file.change(100)
+    waypost.configure(waypost_settings("primary", free_port()))
+    waypost.start()
+    file.change(3)
+    waypost.reload("the configuration is in force")
+
+    def ask(*words: str, secret: str = KEY_TEXT) -> str:
+        sign = ["-y", f"hmac-sha256:transfer:{secret}"] if secret else []
+        command = [program, "@127.0.0.1", "-p", str(waypost.port), *sign, *words]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        return told.stdout + told.stderr
+
+    whole = ask("example.com", "AXFR")
+    assert len(re.findall(r"\sSOA\s", whole)) == 2
+    assert "TSIG" in whole
+    changes = ask("example.com", "IXFR=1")
+    assert re.findall(r"host\.example\.net\. (\d+) ", changes) == ["2", "1", "2", "2"]
+    assert len(re.findall(r"\sSOA\s", ask("example.com", "IXFR=2"))) == 1
+    assert "SOA" in ask("example.com", "SOA")
+    for words in (("example.com", "AXFR"), ("example.com", "IXFR=1")):
+        assert re.search("REFUSED|failed", ask(*words, secret=""))
+        assert re.search("NOTAUTH|BADSIG|failed", ask(*words, secret="AAAA"))
+    assert "WARNING" not in whole + changes, "the signatures are good"

@@ -1,0 +1,127 @@
+"""A waypost that takes its zone from another: the whole program at both ends, and what happens when parts of it die."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steering.messages import ZoneStatus
+from tests.steering.running import TAKEN, Waypost, eventually, free_port, run_command
+
+KEY = '[[key]]\nname = "transfer"\nsecret = "c2VjcmV0"\n'
+
+
+def zone_file(serial: int, records: str, expire: int = 86400) -> str:
+    soa = f"@ SOA ns1.example.net. host.example.net. {serial} 3600 1 {expire} 60"
+    return f"$TTL 300\n{soa}\n@ NS ns1.example.net.\n{records}\n"
+
+
+class Pair:
+    """A primary, and a secondary with its zone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "primary" / "com.zone"
+        self.primary = Waypost(folder / "primary", "")
+        self.secondary = Waypost(folder / "secondary", "")
+        self.secondary.port = free_port()
+        self.primary.configure(
+            '[[zone]]\nname = "example.com"\nfile = "com.zone"\nallow_transfer = ["key:transfer"]\n'
+            f'notify = ["127.0.0.1:{self.secondary.port} key:transfer"]\n{KEY}'
+        )
+        self.secondary.configure(
+            f'[[zone]]\nname = "example.com"\nprimaries = ["127.0.0.1:{self.primary.port} key:transfer"]\n{KEY}'
+        )
+
+    def start(self, records: str = "www A 192.0.2.1", **timers: int) -> None:
+        self.file.write_text(zone_file(1, records, **timers))
+        self.primary.start()
+        self.secondary.start()
+        self.secondary.answers("192.0.2.1")
+
+    def change(self, serial: int, records: str) -> None:
+        self.file.write_text(zone_file(serial, records))
+        self.primary.reload(TAKEN)
+
+    def zone(self) -> ZoneStatus:
+        """As the secondary's `waypost status` has it."""
+        return eventually(self.secondary.status, self.secondary.log).zones[0]
+
+    def child(self) -> int:
+        """The process that keeps its zones fresh."""
+
+        def find() -> int | None:
+            for process in self.secondary.processes():
+                if b"steering.secondaries" in Path(f"/proc/{process}/cmdline").read_bytes():
+                    return process
+            return None
+
+        return eventually(find, self.secondary.log)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path)
+    yield made
+    made.primary.destroy()
+    made.secondary.destroy()
+
+
+def test_changes_come_by_notify_and_are_seen(pair: Pair) -> None:
+    pair.start()
+    pair.change(2, "www A 192.0.2.2")
+    pair.secondary.answers("192.0.2.2")
+    eventually(lambda: pair.zone().serial == 2, pair.secondary.log)
+    zone = pair.zone()
+    assert not zone.expired
+    assert zone.error == ""
+    assert zone.last_check is not None
+    assert zone.next_try is not None
+    assert 3000 < zone.next_try - zone.last_check <= 3600
+    assert "serial 2, changes" in pair.secondary.log()
+    told = run_command("status", str(pair.secondary.config)).stdout
+    assert "serial 2, checked" in told
+    assert "next try in" in told
+    assert "c2VjcmV0" not in told + pair.secondary.log() + pair.primary.log()
+    assert pair.secondary.stop() == 0
+
+
+def test_without_a_primary_it_goes_on_also_after_a_restart(pair: Pair) -> None:
+    pair.start()
+    pair.primary.stop()
+    pair.secondary.signal(signal.SIGKILL)
+    pair.secondary.end()
+    pair.secondary.start()
+    assert pair.secondary.answer() == "192.0.2.1"
+    zone = eventually(lambda: pair.zone() if pair.zone().last_check is not None else None, pair.secondary.log)
+    assert (zone.serial, zone.expired) == (1, False)
+
+
+def test_the_process_that_refreshes_comes_back(pair: Pair) -> None:
+    pair.start()
+    first = pair.child()
+    os.kill(first, signal.SIGKILL)
+    pair.secondary.logged("starting it again")
+    eventually(lambda: pair.child() != first, pair.secondary.log)
+    assert pair.secondary.answer() == "192.0.2.1"
+    eventually(lambda: pair.zone().last_check is not None, pair.secondary.log)
+    pair.change(2, "www A 192.0.2.2")
+    pair.secondary.answers("192.0.2.2")
+
+
+def test_a_reload_changes_where_it_comes_from(pair: Pair) -> None:
+    pair.start()
+    text = pair.secondary.config.read_text()
+    pair.secondary.config.write_text(text.replace("[[key]]", "notify = []\n[[key]]").replace("c2VjcmV0", "AAAA"))
+    pair.secondary.reload(TAKEN)
+    assert pair.secondary.answer() == "192.0.2.1"
+    pair.change(2, "www A 192.0.2.2")
+    pair.secondary.config.write_text(text)
+    pair.secondary.reload(TAKEN)
+    pair.secondary.answers("192.0.2.2")
+
+
+def test_offline_commands_take_it_as_it_is(pair: Pair) -> None:
+    assert run_command("check", str(pair.secondary.config)).returncode == 0
+    assert run_command("answer", str(pair.secondary.config), "www.example.com", "A").returncode == 1

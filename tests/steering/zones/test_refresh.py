@@ -1,0 +1,333 @@
+"""Zones from primaries, with a fake primary that answers as it is told, a real store and real sockets."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from steering.messages import SecondaryStatus
+from steering.settings import parse_settings
+from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
+from steering.zones import refresh as refresh_module
+from steering.zones.load import stage_zones
+from steering.zones.message import parse_message_untrusted
+from steering.zones.refresh import Refresher
+from steering.zones.store import Store, StoreReader
+from steering.zones.tsig import Key, verify_request_untrusted
+from tests.steering.running import DEADLINE
+from tests.steering.support import APEX, SERVER, opened_store, snapshot
+from tests.steering.test_worker import until
+from tests.steering.zones.test_load import POOLS, balancer, rdatas
+
+KEY = Key(b"\3xfr\0", "hmac-sha256", b"secret")
+Records = list[bytes]
+
+
+def soa(serial: int, timers: tuple[int, int, int] = (3600, 3600, 86400)) -> bytes:
+    numbers = b"".join(number.to_bytes(4, "big") for number in (serial, *timers, 60))
+    rdata = b"\2ns\0\4host\0" + numbers
+    return b"\xc0\x0c\0\6\0\1\0\0\1\x2c" + len(rdata).to_bytes(2, "big") + rdata
+
+
+def record(owner: str, last: int) -> bytes:
+    label = bytes((len(owner),)) + owner.encode() if owner else b""
+    return label + b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2" + bytes((last,))
+
+
+NS_RECORD = b"\xc0\x0c\0\2\0\1\0\0\1\x2c\0\4\2ns\0"
+
+
+class Primary:
+    """Answers with records, which it sends in one message each; or wrongly."""
+
+    def __init__(self) -> None:
+        self.serial = 1
+        self.timers = (3600, 3600, 86400)
+        self.whole: Records = [record("www", 1)]
+        self.changes: dict[int | None, Records] = {}
+        """What an incremental transfer from a serial sends between the first SOA and the last."""
+        self.signs = False
+        self.signs_last = True
+        self.refuses = False
+        self.breaks_after: int | None = None
+        """Messages of a transfer after which the connection ends."""
+        self.claims: int | None = None
+        """The serial that it tells who only asks."""
+        self.asked: list[int] = []
+        self.port = 0
+
+    async def serve(self, task_status: trio.TaskStatus[list[trio.SocketListener]]) -> None:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.port = listeners[0].socket.getsockname()[1]
+        await trio.serve_listeners(self.converse, listeners, task_status=task_status)
+
+    async def converse(self, stream: trio.SocketStream) -> None:
+        received = bytearray()
+        with contextlib.suppress(trio.BrokenResourceError):
+            while data := await stream.receive_some():
+                received += data
+                while len(received) >= 2 and len(received) >= 2 + int.from_bytes(received[:2], "big"):
+                    end = 2 + int.from_bytes(received[:2], "big")
+                    packet = bytes(received[2:end])
+                    del received[:end]
+                    if not await self.reply(stream, packet):
+                        await stream.aclose()
+                        return
+
+    async def reply(self, stream: trio.SocketStream, packet: bytes) -> bool:
+        message = parse_message_untrusted(packet)
+        self.asked.append(message.rrtype)
+        signer = None
+        if self.signs:
+            assert message.signature is not None
+            now = message.signature.time
+            signer = verify_request_untrusted(packet, message.signature, {KEY.name: KEY}, now)
+        own = soa(self.serial, self.timers)
+        if message.rrtype == SOA:
+            records = [soa(self.serial if self.claims is None else self.claims, self.timers)]
+        elif (
+            message.rrtype == IXFR
+            and (serial := int.from_bytes(message.authorities[0].rdata[-20:-16], "big")) in self.changes
+        ):
+            records = [own, *self.changes[serial], own]
+        else:
+            records = [own, NS_RECORD, *self.whole, own]
+        for number, data in enumerate(records):
+            if message.rrtype != SOA and number == self.breaks_after:
+                return False
+            head = packet[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + message.question
+            answer = render_error(packet, REFUSED, message.question) if self.refuses else head + data
+            if signer is not None and (self.signs_last or message.rrtype == SOA or number < len(records) - 1):
+                answer = signer.sign(answer, now)
+            await stream.send_all(len(answer).to_bytes(2, "big") + answer)
+        return True
+
+
+class Stage:
+    """A refresher, a store and two primaries."""
+
+    def __init__(self, folder: Path, store: Store, nursery: trio.Nursery) -> None:
+        self.folder, self.store = folder, store
+        self.statuses: list[SecondaryStatus] = []
+        self.first, self.second = Primary(), Primary()
+        self.refresher = Refresher(store, nursery, lambda: 0.0, self.statuses.append)
+        self.nursery = nursery
+
+    def start(self, more: str = "", *, both: bool = False, key: str = "") -> None:
+        primaries = [self.first, self.second] if both else [self.first]
+        listed = ", ".join(f'"127.0.0.1:{primary.port}{key and " key:" + key}"' for primary in primaries)
+        text = f'{more}[[zone]]\nname = "example.com"\nprimaries = [{listed}]\n'
+        text += f'[[key]]\nname = "{key}"\nsecret = "c2VjcmV0"\n' if key else ""
+        settings = parse_settings(SERVER + text, self.folder / "waypost.toml")
+        stage_zones(settings, self.store, 1000.0)()
+        self.refresher.replace(settings, [KEY])
+
+    @property
+    def status(self) -> SecondaryStatus:
+        return self.statuses[-1]
+
+    async def until(self, look: Callable[[SecondaryStatus], bool]) -> None:
+        await until(lambda: bool(self.statuses) and look(self.status))
+
+    async def refreshed(self) -> None:
+        """Let a NOTIFY come and be acted on."""
+        before = len(self.statuses)
+        self.refresher.notify(APEX)
+        await until(lambda: len(self.statuses) > before)
+
+    def addresses(self) -> dict[str, list[str]]:
+        """Owner to addresses, of what is served; nothing if nothing is answered."""
+        reader = StoreReader(self.store)
+        with snapshot(reader):
+            zone = reader.zones[APEX]
+            if zone.expired:
+                return {}
+            return {
+                key[:-1].decode(): sorted(rdatas(node, 1)) for key, node in reader.walk(zone) if key and b"\0\1" in node
+            }
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", 0.0)
+    monkeypatch.setattr(refresh_module, "FIRST_RETRY", 0.02)
+    monkeypatch.setattr(refresh_module, "SHORTEST", 0.02)
+    with opened_store(tmp_path / "zones") as store, trio.fail_after(DEADLINE):
+        made = Stage(tmp_path, store, nursery)
+        for primary in (made.first, made.second):
+            await nursery.start(primary.serve)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("key", ["", "xfr"])
+async def test_all_of_it_then_changes(stage: Stage, key: str) -> None:
+    first = stage.first
+    first.signs = bool(key)
+    stage.start(key=key)
+    await stage.until(lambda status: status.serial == 1)
+    assert stage.addresses() == {"www": ["192.0.2.1"]}
+    first.serial, first.changes = 2, {1: [soa(1), record("www", 1), soa(2), record("www", 2), record("new", 3)]}
+    await stage.refreshed()
+    assert stage.status.serial == 2
+    assert stage.addresses() == {"www": ["192.0.2.2"], "new": ["192.0.2.3"]}
+    first.serial, first.changes = 3, {2: [soa(2), record("new", 3), soa(3)]}
+    await stage.refreshed()
+    assert stage.addresses() == {"www": ["192.0.2.2"]}
+    assert first.asked == [SOA, AXFR, SOA, IXFR, SOA, IXFR]
+    assert (stage.status.error, stage.status.expired) == ("", False)
+    await stage.refreshed()
+    assert first.asked[-1] == SOA, "nothing new: nothing transferred"
+
+
+async def test_an_incremental_transfer_may_be_all_of_it(stage: Stage) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    stage.first.serial, stage.first.whole = 5, [record("other", 9)]
+    await stage.refreshed()
+    assert stage.addresses() == {"other": ["192.0.2.9"]}
+    assert stage.first.asked[-1] == IXFR
+
+
+async def test_changes_that_do_not_fit_lead_to_all_of_it(stage: Stage) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    stage.first.serial, stage.first.whole = 2, [record("www", 7)]
+    stage.first.changes = {1: [soa(1), record("www", 200), soa(2), record("www", 7)]}
+    await stage.refreshed()
+    assert stage.addresses() == {"www": ["192.0.2.7"]}
+    assert stage.first.asked[-2:] == [IXFR, AXFR]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+async def test_half_a_transfer_changes_nothing(stage: Stage, after: int) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    before = stage.addresses()
+    stage.first.serial, stage.first.whole, stage.first.breaks_after = 2, [record("www", 7), record("b", 8)], after
+    await stage.refreshed()
+    assert stage.status.serial == 1
+    assert "127.0.0.1" in stage.status.error
+    assert stage.addresses() == before
+    stage.first.breaks_after = None
+    await stage.refreshed()
+    assert stage.addresses() == {"www": ["192.0.2.7"], "b": ["192.0.2.8"]}
+    assert stage.status.error == ""
+
+
+class TestPrimariesThatLie:
+    async def test_about_a_newer_serial(self, stage: Stage) -> None:
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.claims, stage.first.whole = 9, [record("www", 66)]
+        await stage.refreshed()
+        assert "not newer" in stage.status.error
+        assert stage.addresses() == {"www": ["192.0.2.1"]}
+
+    async def test_with_an_older_one(self, stage: Stage) -> None:
+        stage.first.serial = 5
+        stage.start()
+        await stage.until(lambda status: status.serial == 5)
+        stage.first.serial, stage.first.whole = 4, [record("www", 66)]
+        await stage.refreshed()
+        assert "older" in stage.status.error
+        assert stage.addresses() == {"www": ["192.0.2.1"]}
+
+    @pytest.mark.parametrize(
+        "bad", [record("www", 1).replace(b"\xc0\x0c", b"\3org\0"), b"\xc0\x0c\0\5\0\1\0\0\0\0\0\1\0"]
+    )
+    async def test_with_what_cannot_be_in_the_zone(self, stage: Stage, bad: bytes) -> None:
+        stage.first.whole = [record("www", 1), bad]
+        stage.start()
+        await stage.until(lambda status: bool(status.error))
+        assert stage.addresses() == {}
+        assert stage.status.serial is None
+
+    async def test_without_a_signature_at_the_end(self, stage: Stage) -> None:
+        stage.first.signs, stage.first.signs_last = True, False
+        stage.start(key="xfr")
+        await stage.until(lambda status: bool(status.error))
+        assert "the end of the reply is not signed" in stage.status.error
+        assert stage.addresses() == {}
+
+    async def test_without_the_signature(self, stage: Stage) -> None:
+        stage.start(key="xfr")
+        await stage.until(lambda status: bool(status.error))
+        assert "signature" in stage.status.error
+        assert stage.addresses() == {}
+
+
+async def test_the_next_primary_when_one_is_bad(stage: Stage) -> None:
+    stage.first.refuses = True
+    stage.second.whole = [record("www", 2)]
+    stage.start(both=True)
+    await stage.until(lambda status: status.serial == 1)
+    assert stage.addresses() == {"www": ["192.0.2.2"]}
+    assert stage.status.error == ""
+    stage.second.refuses = True
+    await stage.refreshed()
+    assert all(str(primary.port) in stage.status.error for primary in (stage.first, stage.second))
+
+
+async def test_it_is_tried_again_and_again(stage: Stage) -> None:
+    stage.first.refuses = True
+    stage.start()
+    await until(lambda: len(stage.first.asked) >= 4)
+    stage.first.refuses = False
+    await stage.until(lambda status: status.serial == 1)
+    assert stage.addresses()
+
+
+async def test_a_zone_expires_and_comes_back_without_a_transfer(stage: Stage) -> None:
+    stage.first.timers = (0, 0, 1)
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    stage.first.refuses = True
+    await stage.until(lambda status: status.expired)
+    assert stage.addresses() == {}
+    assert stage.status.serial == 1
+    stage.first.refuses = False
+    await stage.until(lambda status: not status.expired)
+    assert stage.addresses() == {"www": ["192.0.2.1"]}
+    assert stage.first.asked.count(AXFR) == 1
+
+
+async def test_a_restart_knows_when_it_is_due(stage: Stage) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    asked, last_check = len(stage.first.asked), stage.status.last_check
+    again = Refresher(stage.store, stage.nursery, lambda: 0.0, stage.statuses.append)
+    settings = parse_settings(
+        SERVER + f'[[zone]]\nname = "example.com"\nprimaries = ["127.0.0.1:{stage.first.port}"]\n',
+        stage.folder / "waypost.toml",
+    )
+    before = len(stage.statuses)
+    again.replace(settings, [])
+    await until(lambda: len(stage.statuses) > before)
+    assert (stage.status.serial, stage.status.last_check) == (1, last_check)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(stage.first.asked) == asked, "it is not due yet"
+
+
+class TestLoadBalancers:
+    async def test_they_win_and_what_they_replace_is_not_forgotten(self, stage: Stage) -> None:
+        steered = POOLS + balancer("www.example.com")
+        stage.start(steered)
+        await stage.until(lambda status: status.serial == 1)
+        assert stage.addresses() == {"www": ["192.0.2.1", "192.0.2.2"]}
+        stage.first.serial = 2
+        stage.first.changes = {1: [soa(1), record("www", 1), soa(2), record("www", 77), record("b", 8)]}
+        await stage.refreshed()
+        assert stage.first.asked[-1] == IXFR
+        assert stage.addresses() == {"www": ["192.0.2.1", "192.0.2.2"], "b": ["192.0.2.8"]}
+        stage.start()
+        assert stage.addresses() == {"www": ["192.0.2.77"], "b": ["192.0.2.8"]}
+        with stage.store.environment.begin() as transaction:
+            assert not transaction.stat(stage.store.replaced)["entries"]
+        stage.start(POOLS + balancer("b.example.com") + balancer("c.example.com"))
+        assert stage.addresses() == {name: ["192.0.2.1", "192.0.2.2"] for name in "bc"} | {"www": ["192.0.2.77"]}
+        stage.start()
+        assert stage.addresses() == {"www": ["192.0.2.77"], "b": ["192.0.2.8"]}
