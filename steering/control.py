@@ -48,6 +48,7 @@ from steering.messages import (
     ForceRequest,
     HealthChanged,
     Hello,
+    LoadReported,
     MapFile,
     MonitorStatus,
     Notified,
@@ -476,6 +477,8 @@ class Control:
         if state is not None:
             for event in describe_origin(pool, origin, before, state):
                 self._notifications.tell(event)
+        if pool.ramp_up and state is not None and state.up:
+            self._sleep.cancel()  # its share goes up in steps from now on
         if self._tallies[pool.name].count(before, state) or before is None or before.cause == "stale":
             self._tell_pool(pool)
 
@@ -559,8 +562,22 @@ class Control:
                 return self._take_report(request)
             case "force":
                 return self._force(request)
+            case "load":
+                return self._take_load(request)
             case command:
-                return {"error": f"unknown command {command!r}; known: external, force, status"}
+                return {"error": f"unknown command {command!r}; known: external, force, load, status"}
+
+    def _take_load(self, request: dict[str, object]) -> dict[str, object]:
+        """Take a load figure of a pool."""
+        try:
+            report = msgspec.convert(request, LoadReported)
+            self._health.report_load(report.pool, report.figure)
+        except msgspec.ValidationError as error:
+            return {"error": f"a request that makes no sense: {error}"}
+        except KeyError:
+            return {"error": f"no pool is called {request['pool']!r}"}
+        self._sleep.cancel()
+        return {}
 
     def _force(self, request: dict[str, object]) -> dict[str, object]:
         """Take an override, or clear some; they are on the disk before the reply."""

@@ -19,12 +19,13 @@ from monitors.monitor import Monitor, Result, Target
 from monitors.probes import AnyMonitor
 from steering import maintenance
 from steering.balance.pools import Health, Verdict
+from steering.balance.shedding import Load, find_share
 from steering.guard import Episode, Guard
 from steering.judgement import OriginState, Role, Watch, judge_origin, judge_watches, make_verdict
 from steering.messages import OriginHealth
 from steering.orders import Order
 from steering.overrides import Override, matches, order_override
-from steering.settings import Member, Origin, Settings
+from steering.settings import Member, Origin, Pool, Settings
 
 OriginName = tuple[str, str]
 """(pool, origin)"""
@@ -76,6 +77,12 @@ class HealthKeeper:
         self._references: frozenset[Key] = frozenset()
         self._episode = Episode(Guard(), 0.0, {})
         self._changes: list[OriginHealth] = []
+        self._pools: dict[str, Pool] = {}
+        self._back: dict[OriginName, float] = {}
+        """Since when those are up that have been down before."""
+        self._loads: dict[str, Load] = {}
+        self._steps: dict[OriginName, float] = {}
+        """When those take another part of their traffic that do so by ramp or load (balance/shedding.py)."""
         self.on_change: Callable[[tuple[OriginHealth, ...]], None] = lambda _: None
         """Hears of the origins of the configuration in force that count in another way than before."""
         self.on_turn: Callable[[OriginName, OriginState | None, OriginState | None], None] = lambda *_: None
@@ -156,12 +163,16 @@ class HealthKeeper:
         self._commit_guard(settings, rows)
         self._assign_overrides()
         self._order(now)
+        self._pools = {pool.name: pool for pool in settings.pools}
+        self._back = {origin: since for origin, since in self._back.items() if origin in self._watches}
+        self._loads = {name: load for name, load in self._loads.items() if name in self._pools}
+        self._steps = {}
         earlier, self.states, self._verdicts = self.states, {}, {}
         for origin in self._watches:
             state = self._state_of(origin, earlier.get(origin), now)
             if state is not None:
                 self.states[origin] = state
-                self._verdicts[origin] = make_verdict(state, None)
+                self._verdicts[origin] = self._make_verdict(origin, state, None, now)
 
     def abandon(self) -> None:
         """The settings that were expected will not be in force."""
@@ -177,14 +188,21 @@ class HealthKeeper:
         self._judge(before | set(self._orders), now)
 
     def look(self) -> float:
-        """Judge again what an order makes otherwise by now; the moment (Unix seconds) to look again, if nothing is
-        ordered before: infinite if there is nothing to wait for."""
+        """Judge again what an order, a ramp or a load makes otherwise by now; the moment (Unix seconds) to look again,
+        if nothing happens before: infinite if there is nothing to wait for."""
         now = time.time()
         due = [origin for origin, order in self._orders.items() if order.look_again <= now]
+        due += [origin for origin, step in self._steps.items() if step <= now]
         if due:
             self._order(now)
             self._judge(due, now)
-        return min((order.look_again for order in self._orders.values()), default=math.inf)
+        return min((*(order.look_again for order in self._orders.values()), *self._steps.values()), default=math.inf)
+
+    def report_load(self, pool: str, figure: float) -> None:
+        """So much has a pool to do now; KeyError if there is no such pool."""
+        now = time.time()
+        self._loads[self._pools[pool].name] = Load(figure, now)
+        self._judge([origin for origin in self._watches if origin[0] == pool], now)
 
     def recall(self, kept: KeptHealth) -> None:
         """Rows of before a restart count, for targets that are the same, until there are results."""
@@ -233,12 +251,24 @@ class HealthKeeper:
             return
         self.states[origin] = state
         known = self._verdicts.get(origin)
-        verdict = make_verdict(state, known)
+        if before is not None and state.up and not before.up:
+            self._back[origin] = now
+        verdict = self._make_verdict(origin, state, known, now)
         if verdict != known:
             self._verdicts[origin] = verdict
             self._changes.append(OriginHealth(*origin, verdict))
         if before is None or before.up != state.up or before.cause != state.cause:
             self.on_turn(origin, before, state)
+
+    def _make_verdict(self, origin: OriginName, state: OriginState, known: Verdict | None, now: float) -> Verdict:
+        if not state.up:
+            self._back.pop(origin, None)
+        share, again = find_share(self._pools[origin[0]], self._back.get(origin), self._loads.get(origin[0]), now)
+        self._steps.pop(origin, None)
+        if again < math.inf:
+            self._steps[origin] = again
+        verdict = make_verdict(state, known)
+        return msgspec.structs.replace(verdict, share=verdict.share * share)
 
     def _state_of(self, origin: OriginName, before: OriginState | None, now: float) -> OriginState | None:
         watches = self._watches.get(origin, ())

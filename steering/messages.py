@@ -107,6 +107,13 @@ ToWorker = Configured | HealthChanged
 ToControl = Hello | Counted | Notified
 
 
+class LoadReported(msgspec.Struct, frozen=True):
+    """The request `load`: how much a pool has to do now, in the figures of its watermarks."""
+
+    pool: str
+    figure: Annotated[float, Meta(ge=0)]
+
+
 class ForceRequest(msgspec.Struct, frozen=True):
     """The request `force`: an override, or the end of some. The reply has all `overrides`, and in words what was
     `done`."""

@@ -523,6 +523,8 @@ def _check_traffic(key: Key, pool: Pool) -> Problems:
         yield (*key, "load_shedding", "high_watermark"), f"expected more than low_watermark, {low:g}"
     if pool.ramp_up and pool.monitor is None:
         yield (*key, "ramp_up"), "the pool has no monitor: nobody knows when an origin has come back"
+    if low is not None and pool.monitor is None:
+        yield (*key, "load_shedding", "low_watermark"), "the pool has no monitor, and load counts for what is checked"
 
 
 def check_location(document: Document) -> Problems:

@@ -9,6 +9,7 @@ from steering.commands import (
     drain,
     force,
     impact,
+    load,
     map,  # noqa: A004 - the name of the command
     probe,
     run,
@@ -29,4 +30,5 @@ COMMANDS: Mapping[str, Command] = {
     "status": status.COMMAND,
     "force": force.COMMAND,
     "drain": drain.COMMAND,
+    "load": load.COMMAND,
 }

@@ -211,6 +211,10 @@ class Stage:
         """As `waypost force`, asked for by ann."""
         return await self.control.handle({"command": "force", "origin": origin, "state": state, "by": "ann"} | fields)
 
+    async def report_load(self, pool: object, figure: object) -> dict[str, object]:
+        """As `waypost load`."""
+        return await self.control.handle({"command": "load", "pool": pool, "figure": figure})
+
     async def status(self) -> Status:
         """As `waypost status` gets it."""
         return msgspec.convert(await self.control.handle({"command": "status"}), Status)
@@ -816,6 +820,24 @@ class TestForce:
         assert control.read_overrides(stage.state) == ()
         told = [(event.kind, event.origin) for event in stage.notifications.events]
         assert told.count(("freed", "site-1")) == 3, "at the start, and at the end of each"
+
+
+class TestLoad:
+    async def test_a_load_is_what_workers_hear(self, stage: Stage) -> None:
+        shedding = "load_shedding = { low_watermark = 50, high_watermark = 100 }\n"
+        stage.write(web_settings(80).replace("[[pool.origin]]", shedding + "[[pool.origin]]", 1))
+        stage.settings = load_settings(stage.config)
+        await stage.taken()
+        worker = await stage.connect()
+        assert await stage.report_load("site", 60) == {}
+        told = worker.told[-1]
+        assert isinstance(told, HealthChanged)
+        assert [(each.origin, each.verdict.share) for each in told.health] == [("site-1", 0.8)]
+
+    @pytest.mark.parametrize(("pool", "figure"), [("site", "much"), ("site", -1), (7, 1), ("sight", 1)])
+    async def test_what_cannot_be_is_refused(self, stage: Stage, pool: object, figure: object) -> None:
+        await stage.taken()
+        assert (await stage.report_load(pool, figure))["error"]
 
 
 class TestRows:

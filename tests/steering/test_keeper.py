@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.http import HttpMonitor
@@ -18,7 +19,7 @@ from steering.keeper import HealthKeeper, KeptHealth, OriginName, name_targets, 
 from steering.maintenance import Maintenance
 from steering.messages import OriginHealth
 from steering.overrides import Override
-from steering.settings import Member, MonitorGroup, Origin, OriginHeader, Pool, Settings
+from steering.settings import LoadShedding, Member, MonitorGroup, Origin, OriginHeader, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 
 UP = Result(True, Reason.OK, rtt=0.01)
@@ -465,3 +466,51 @@ def test_a_group_watches_with_all_its_members(clock: Clock, told: list[OriginHea
     assert (keeper.states[ORIGIN].up, keeper.states[ORIGIN].since) == (False, clock.now)
     assert told[-1].verdict.up is False
     assert [watch.monitor.name for watch in keeper.watches(ORIGIN)] == list(names)
+
+
+class TestTraffic:
+    """What an origin takes while it comes back, and under load (steering/balance/shedding.py)."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The time, in its only item."""
+        now = [1_000_000.0]
+        monkeypatch.setattr(time, "time", lambda: now[0])
+        return now
+
+    def test_an_origin_that_comes_back_takes_more_step_by_step(
+        self, keeper: HealthKeeper, take: Take, clock: list[float]
+    ) -> None:
+        settings = paris()
+        keeper.commit(replace(settings, pools=(replace(settings.pools[0], ramp_up=100.0),)))
+        take(UP)
+        assert keeper.verdicts[ORIGIN].share == 1.0, "it is new, and was never down"
+        for _ in range(3):
+            take(DOWN)
+        for _ in range(2):
+            take(UP)
+        assert keeper.verdicts[ORIGIN].share == pytest.approx(0.1)
+        shares = []
+        while (moment := keeper.look()) < float("inf"):
+            clock[0] = moment
+            keeper.look()
+            shares.append(keeper.verdicts[ORIGIN].share)
+        assert shares == sorted(shares)
+        assert (len(shares), shares[-1], clock[0]) == (20, 1.0, 1_000_100.0)
+
+    def test_a_load_counts_until_it_is_old(
+        self, keeper: HealthKeeper, take: Take, told: list[OriginHealth], clock: list[float]
+    ) -> None:
+        settings = paris()
+        shedding = LoadShedding(low_watermark=50.0, high_watermark=100.0, maximum_age=60.0)
+        keeper.commit(replace(settings, pools=(replace(settings.pools[0], load_shedding=shedding),)))
+        take(UP)
+        keeper.report_load("paris", 75.0)
+        assert told[-1].verdict.share == 0.5
+        take(UP)
+        assert keeper.verdicts[ORIGIN].share == 0.5
+        clock[0] = keeper.look()
+        assert keeper.look() == float("inf")
+        assert told[-1].verdict.share == 1.0
+        with pytest.raises(KeyError):
+            keeper.report_load("rome", 1.0)
