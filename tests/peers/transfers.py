@@ -1,4 +1,4 @@
-"""The peers as primary or secondary of a waypost: with the configurations of config/beside/transfers/, on free ports of loopback.
+"""The peers as primary or secondary of a waypost: with the configurations of config/beside/transfers, on free ports.
 
 In those, waypost is at 192.0.2.1 and the other server at 192.0.2.2; here each becomes loopback and a port, spelt as the
 program spells it. What they write stays in one temporary folder, and whoever runs the tests runs them.
