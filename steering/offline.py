@@ -24,18 +24,19 @@ import dns.rdatatype
 import msgspec
 from msgspec.structs import replace
 
-from geodata.classes import PlaceMap, compile_classes
+from geodata.classes import Finding
 from geodata.continents import CONTINENT_OF
 from geodata.place import NOWHERE, Place
 from geodata.regions import REGIONS, REGIONS_FILE, Regions
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Health, Verdict
-from steering.balance.rules import DEFAULT_CLASS, Classifier, Rules, name_rule, split_world
+from steering.balance.rules import Classifier, Rules, name_rule, split_world
 from steering.compose import Location, compose
 from steering.expectations import show_rdata
 from steering.prepare import load_places
 from steering.problems import did_you_mean
 from steering.settings import Pool, Settings
+from steering.surroundings import SurroundingClasses, Surroundings
 from steering.traffic import PlaceTraffic, weigh_countries
 from steering.wire import TCP_SIZE, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
@@ -201,9 +202,8 @@ def _find_named(named: Named, name: str, which: str) -> set[tuple[str, str]]:
     return named[name]
 
 
-def find_place(places: PlaceMap, address: str) -> tuple[Place, str]:
+def describe_finding(finding: Finding | None) -> tuple[Place, str]:
     """Where an address is, and the source that says so with the network for which it does."""
-    finding = places.find(address)
     if finding is None:
         return NOWHERE, "no source knows it"
     return finding.place, f"{finding.source}, {finding.prefix}"
@@ -219,6 +219,7 @@ class Offline:
         self._health = health
         self._dice = random.Random(seed).random
         self._given = GivenPlace()
+        self._surroundings = Surroundings(lambda part: load_places(settings, part=part))
 
     def tell(self, client: Client, name: str, rrtype: str) -> Told:
         """What the server would answer, and why.
@@ -270,17 +271,18 @@ class Offline:
     @property
     def weights(self) -> dict[str, float]:
         """The part of the known IPv4 addresses that each country has; raises GeoError."""
-        return weigh_countries(self._places)
+        return weigh_countries(self._surroundings.whole)
 
     def find_client(self, place: Place) -> Client | None:
         """A client with an address at a place, as far as that is given; None if nobody is known there."""
+        places = self._surroundings.whole
         wanted = [(name, value) for name in place.__struct_fields__ if (value := getattr(place, name)) is not None]
         numbers = {
             number
-            for number, each in enumerate(self._places.places)
+            for number, each in enumerate(places.places)
             if all(getattr(each, name) == value for name, value in wanted)
         }
-        ipv4, _ = self._places.ranges()
+        ipv4, _ = places.ranges()
         runs = ((end - start, start) for start, end, number in ipv4 if number in numbers)
         size, start = max(runs, default=(0, 0))
         return Client(str(ipaddress.IPv4Address(start + size // 2))) if size else None
@@ -290,7 +292,7 @@ class Offline:
         if not client.is_somewhere:
             return client.place, "given"
         address, _, _ = (client.subnet or client.address or client.resolver or "").partition("/")
-        return find_place(self._places, address)
+        return describe_finding(self._surroundings.find(address))
 
     def _answer(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, Witness, World]:
         self._given.place = client.place
@@ -311,16 +313,9 @@ class Offline:
         return dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope)), witness, world
 
     @functools.cached_property
-    def _places(self) -> PlaceMap:
-        return load_places(self.settings)
-
-    @functools.cached_property
     def _world_of_addresses(self) -> World:
         needed = rules_in_use(self.settings.load_balancers)
-        maps: dict[Rules, AddressMap] = {
-            rules: compile_classes(self._places, Classifier(rules), rules.networks, unknown=DEFAULT_CLASS)
-            for rules in needed
-        }
+        maps: dict[Rules, AddressMap] = {rules: SurroundingClasses(rules, self._surroundings) for rules in needed}
         return make_world(self.settings, self._zones, maps, self._health)
 
     @functools.cached_property
