@@ -250,7 +250,7 @@ class Offline:
     def explain(self, client: Client, name: str, rrtype: str) -> tuple[SteeringReason, ...]:
         """Why the load balancers that were asked give what they give; raises as `tell`."""
         place, _ = self.locate(client)
-        _, witness, world = self._answer(client, name, rrtype)
+        _, witness, world = self._compose(client, name, rrtype)
         return tuple(_explain(steering, number, place, world) for steering, number in witness.asked.values())
 
     def traffic(self, name: str, rrtype: str, clients: Mapping[str, Client]) -> list[PlaceTraffic]:
@@ -259,9 +259,9 @@ class Offline:
 
     def _traffic(self, label: str, client: Client, name: str, rrtype: str) -> PlaceTraffic:
         place, _ = self.locate(client)
-        reply, witness, world = self._answer(client, name, rrtype)
+        reply, witness, world = self._compose(client, name, rrtype)
         if not witness.asked:
-            records = " + ".join(sorted(_lines(reply.answer)))
+            records = " + ".join(sorted(_lines(dns.message.from_wire(reply).answer)))
             return PlaceTraffic(label, {}, "", False, {records: 1.0} if records else {})
         steering, number = next(iter(witness.asked.values()))
         reason = _explain(steering, number, place, world)
@@ -295,6 +295,11 @@ class Offline:
         return describe_finding(self._surroundings.find(address))
 
     def _answer(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, Witness, World]:
+        reply, witness, world = self._compose(client, name, rrtype)
+        return dns.message.from_wire(reply), witness, world
+
+    def _compose(self, client: Client, name: str, rrtype: str) -> tuple[bytes, Witness, World]:
+        """The reply as it is sent, which takes longer to read than to make."""
         self._given.place = client.place
         world = self._world_of_addresses if client.is_somewhere else self._world_of_places
         subnet = client.subnet or client.address
@@ -310,7 +315,7 @@ class Offline:
         query = parse_query_untrusted(question.to_wire())
         witness = Witness(query, client.resolver or client.address or "0.0.0.0")
         answer = compose(query, witness, self._dice, world)
-        return dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope)), witness, world
+        return answer.render(query, TCP_SIZE, witness.scope), witness, world
 
     @functools.cached_property
     def _world_of_addresses(self) -> World:
@@ -353,6 +358,7 @@ def _show_plan(steering: Steering, number: int) -> dict[str, float]:
     return answers
 
 
+@functools.lru_cache(maxsize=1024)  # commands show the records of every country, which are the same few
 def show_record(rrtype: int, rdata: bytes) -> str:
     """Rdata as `show_rdata` gives it."""
     kind = dns.rdatatype.RdataType.make(rrtype)
