@@ -17,6 +17,9 @@ from typing import Self, TypeAlias
 
 Column: TypeAlias = "array[int] | memoryview[int]"
 
+Network: TypeAlias = tuple[int, int, int]
+"""Bits of the family (32 or 128), first address, prefix length."""
+
 LOW_HALF = (1 << 64) - 1
 MAPPED_START = 0xFFFF << 32
 """First address of ::ffff:0:0/96, the IPv4-mapped addresses (RFC 4291 section 2.5.5.2)."""
@@ -157,8 +160,8 @@ class _Pairs(dict[int, int]):
         return id_
 
 
-def parse_network(text: str) -> tuple[int, int, int]:
-    """A network in CIDR notation as (bits of the family, first address, prefix length).
+def parse_network(text: str) -> Network:
+    """A network in CIDR notation.
 
     A single address is a network of its own. IPv4-mapped IPv6 networks are IPv4. ValueError says what is
     wrong.

@@ -1,9 +1,13 @@
 """What one source of geographic data says about all addresses."""
 
+from typing import Self
+
 import msgspec
 
 from geodata.place import NOWHERE, Place
-from geodata.ranges import Ranges
+from geodata.ranges import Network, Ranges
+
+_INSIDE = 0xFFFFFFFF  # the id of no place
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
@@ -18,6 +22,16 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     ipv6: Ranges
     operator: bool = False
     built: int | None = None
+
+    def within(self, network: Network) -> Self:
+        """What it says about the addresses in a network, and nothing about any other."""
+        bits, first, length = network
+        inside = Ranges.nested(bits, [(first, length, _INSIDE)], 0)
+        ipv4, ipv6 = (
+            runs.overlaid(inside, transparent=_INSIDE) if runs.bits == bits else Ranges.uniform(runs.bits, 0)
+            for runs in (self.ipv4, self.ipv6)
+        )
+        return msgspec.structs.replace(self, ipv4=ipv4, ipv6=ipv6)
 
 
 class PlaceList:

@@ -24,7 +24,7 @@ import dns.rdatatype
 import msgspec
 from msgspec.structs import replace
 
-from geodata.classes import PlaceMap, compile_rules
+from geodata.classes import Finding
 from geodata.continents import CONTINENT_OF
 from geodata.place import NOWHERE, Place
 from geodata.regions import REGIONS, REGIONS_FILE, Regions
@@ -36,6 +36,7 @@ from steering.expectations import show_rdata
 from steering.prepare import load_places
 from steering.problems import did_you_mean
 from steering.settings import Pool, Settings
+from steering.surroundings import SurroundingClasses, Surroundings
 from steering.traffic import PlaceTraffic, weigh_countries
 from steering.trust import make_trust
 from steering.wire import TCP_SIZE, parse_query_untrusted, split_records
@@ -210,9 +211,8 @@ def _find_named(named: Named, name: str, which: str) -> set[tuple[str, str]]:
     return named[name]
 
 
-def find_place(places: PlaceMap, address: str) -> tuple[Place, str]:
+def describe_finding(finding: Finding | None) -> tuple[Place, str]:
     """Where an address is, and the source that says so with the network for which it does."""
-    finding = places.find(address)
     if finding is None:
         return NOWHERE, "no source knows it"
     return finding.place, f"{finding.source}, {finding.prefix}"
@@ -229,6 +229,7 @@ class Offline:
         self._dice = random.Random(seed).random
         self._given = GivenPlace()
         self._trusts = make_trust(settings.server.location)
+        self._surroundings = Surroundings(lambda part: load_places(settings, part=part))
 
     def tell(self, client: Client, name: str, rrtype: str) -> Told:
         """What the server would answer, and why.
@@ -262,7 +263,7 @@ class Offline:
     def explain(self, client: Client, name: str, rrtype: str) -> tuple[SteeringReason, ...]:
         """Why the load balancers that were asked give what they give; raises as `tell`."""
         place, _ = self.locate(client)
-        _, witness, world = self._answer(client, name, rrtype)
+        _, witness, world = self._compose(client, name, rrtype)
         return tuple(
             _explain(steering, number, self._seen(client), place, world) for steering, number in witness.asked.values()
         )
@@ -273,9 +274,9 @@ class Offline:
 
     def _traffic(self, label: str, client: Client, name: str, rrtype: str) -> PlaceTraffic:
         place, _ = self.locate(client)
-        reply, witness, world = self._answer(client, name, rrtype)
+        reply, witness, world = self._compose(client, name, rrtype)
         if not witness.asked:
-            records = " + ".join(sorted(_lines(reply.answer)))
+            records = " + ".join(sorted(_lines(dns.message.from_wire(reply).answer)))
             return PlaceTraffic(label, {}, "", False, {records: 1.0} if records else {})
         steering, number = next(iter(witness.asked.values()))
         reason = _explain(steering, number, self._seen(client), place, world)
@@ -285,17 +286,18 @@ class Offline:
     @property
     def weights(self) -> dict[str, float]:
         """The part of the known IPv4 addresses that each country has; raises GeoError."""
-        return weigh_countries(self._places)
+        return weigh_countries(self._surroundings.whole)
 
     def find_client(self, place: Place) -> Client | None:
         """A client with an address at a place, as far as that is given; None if nobody is known there."""
+        places = self._surroundings.whole
         wanted = [(name, value) for name in place.__struct_fields__ if (value := getattr(place, name)) is not None]
         numbers = {
             number
-            for number, each in enumerate(self._places.places)
+            for number, each in enumerate(places.places)
             if all(getattr(each, name) == value for name, value in wanted)
         }
-        ipv4, _ = self._places.ranges()
+        ipv4, _ = places.ranges()
         runs = ((end - start, start) for start, end, number in ipv4 if number in numbers)
         size, start = max(runs, default=(0, 0))
         return Client(str(ipaddress.IPv4Address(start + size // 2))) if size else None
@@ -303,7 +305,7 @@ class Offline:
     def locate(self, client: Client) -> tuple[Place, str]:
         """Where a client is and what says so; raises GeoError."""
         address = self._seen(client)
-        return (client.place, "given") if address is None else find_place(self._places, address)
+        return (client.place, "given") if address is None else describe_finding(self._surroundings.find(address))
 
     def _seen(self, client: Client) -> str | None:
         """The address that a client is at, as far as the server believes what it is told; None for a given place."""
@@ -313,6 +315,11 @@ class Offline:
         return seen.partition("/")[0] if seen is not None and client.is_somewhere else None
 
     def _answer(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, Witness, World]:
+        reply, witness, world = self._compose(client, name, rrtype)
+        return dns.message.from_wire(reply), witness, world
+
+    def _compose(self, client: Client, name: str, rrtype: str) -> tuple[bytes, Witness, World]:
+        """The reply as it is sent, which takes longer to read than to make."""
         self._given.place = client.place
         world = self._world_of_addresses if client.is_somewhere else self._world_of_places
         subnet = client.subnet or client.address
@@ -328,18 +335,12 @@ class Offline:
         query = parse_query_untrusted(question.to_wire())
         witness = Witness(query, client.resolver or client.address or NOBODY, world.trusts)
         answer = compose(query, witness, self._dice, world)
-        return dns.message.from_wire(answer.render(query, TCP_SIZE, witness.scope)), witness, world
-
-    @functools.cached_property
-    def _places(self) -> PlaceMap:
-        return load_places(self.settings)
+        return answer.render(query, TCP_SIZE, witness.scope), witness, world
 
     @functools.cached_property
     def _world_of_addresses(self) -> World:
         needed = rules_in_use(self.settings)
-        maps: dict[Rules, AddressMap] = {
-            rules: compile_rules(self._places, Classifier(rules), rules.networks) for rules in needed
-        }
+        maps: dict[Rules, AddressMap] = {rules: SurroundingClasses(rules, self._surroundings) for rules in needed}
         return make_world(self.settings, self._zones, maps, self._health)
 
     @functools.cached_property
@@ -375,6 +376,7 @@ def _show_plan(steering: Steering, number: int) -> dict[str, float]:
     return answers
 
 
+@functools.lru_cache(maxsize=1024)  # commands show the records of every country, which are the same few
 def show_record(rrtype: int, rdata: bytes) -> str:
     """Rdata as `show_rdata` gives it."""
     kind = dns.rdatatype.RdataType.make(rrtype)

@@ -33,9 +33,10 @@ from geodata.classes import ClassMap, PlaceMap, compile_places, compile_rules
 from geodata.edition import Edition, describe_older, look_at
 from geodata.errors import GeoError
 from geodata.place import Place
+from geodata.ranges import Network
 from geodata.regions import REGIONS_FILE, Regions
 from geodata.source import Source
-from geodata.sources import BUILT, SOURCES
+from geodata.sources import BUILT, PARTS, SOURCES
 from geodata.sources.country import COUNTRY_FILE, read_country
 from steering.balance.rules import Classifier, Rules
 from steering.messages import MapFile
@@ -276,10 +277,15 @@ def _is_usable(path: Path) -> bool:
     return True
 
 
-def load_places(settings: Settings, simplify: Callable[[Place], Place] = lambda place: place) -> PlaceMap:
-    """Where every address is, by the configured sources, or by the data that waypost ships; raises GeoError."""
+def load_places(
+    settings: Settings, simplify: Callable[[Place], Place] = lambda place: place, part: Network | None = None
+) -> PlaceMap:
+    """Where every address is, by the configured sources, or by the data that waypost ships; raises GeoError.
+
+    With a `part` nothing is known of other addresses, and large databases are not read as a whole.
+    """
     regions = Regions.load(Path(settings.regions) if settings.regions else REGIONS_FILE)
-    return compile_places(_read_sources(settings), regions, simplify)
+    return compile_places(_read_sources(settings, part), regions, simplify)
 
 
 def _leave_out(needed: Iterable[Rules]) -> Callable[[Place], Place]:
@@ -296,12 +302,15 @@ def _leave_out(needed: Iterable[Rules]) -> Callable[[Place], Place]:
     return simplify
 
 
-def _read_sources(settings: Settings) -> Iterable[Source]:
+def _read_sources(settings: Settings, part: Network | None) -> Iterable[Source]:
     problems: list[str] = []
     sources = []
     for each in settings.geo:
         try:
-            sources.append(SOURCES[each.type](Path(each.path)))
+            if part is not None and each.type in PARTS:
+                sources.append(PARTS[each.type](Path(each.path), part))
+            else:
+                sources.append(SOURCES[each.type](Path(each.path)))
         except GeoError as error:
             problems += error.problems
     if problems:
@@ -309,7 +318,7 @@ def _read_sources(settings: Settings) -> Iterable[Source]:
     # An operator's networks do not replace the country data, and neither does a database of AS numbers.
     if not any(place.country for source in sources if not source.operator for place in source.places):
         sources.append(read_country())
-    return sources
+    return sources if part is None else [source.within(part) for source in sources]
 
 
 def _digest_of_files(settings: Settings) -> bytes:

@@ -91,8 +91,11 @@ Reader = Callable[[object, Key, Document], object]
 
 def read_document(kind: type[StructKind], document: Document) -> StructKind | None:
     """The whole document as a Struct, or None; `document` has the problems, and the parts that are good."""
-    made = _read(type_info(kind), document.content, (), document)
+    made = _read(_describe(kind), document.content, (), document)
     return made if isinstance(made, kind) else None
+
+
+_describe = functools.cache(type_info)
 
 
 def parse_duration(text: str) -> float:

@@ -6,10 +6,12 @@ makes the file: the columns of a Source in a block (geodata.mapfile), compressed
 
 import lzma
 from array import array
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
+from geodata.edition import Edition, look_at
 from geodata.errors import GeoError
 from geodata.mapfile import pack, unpack
 from geodata.place import Place
@@ -29,12 +31,18 @@ class _About(msgspec.Struct, frozen=True):
 
 
 def read_country(path: Path = COUNTRY_FILE) -> Source:
-    """What the file says."""
+    """What the file says. It is kept for the next time: unpacking it takes longer than most of what it is asked for."""
     try:
-        packed = lzma.decompress(path.read_bytes())
+        return _read(look_at(str(path)))
     except (OSError, lzma.LZMAError, EOFError) as error:
         raise GeoError(f"{path}: cannot be read: {error}") from error
-    columns = unpack(_KIND, packed, str(path))
+
+
+@lru_cache(maxsize=1)
+def _read(edition: Edition) -> Source:
+    path = edition.path
+    packed = lzma.decompress(Path(path).read_bytes())
+    columns = unpack(_KIND, packed, path)
     about = msgspec.json.decode(bytes(columns["about"]), type=_About)
     return Source(
         name=about.name,

@@ -14,7 +14,7 @@ GeoError that names the file.
 import os
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -25,8 +25,8 @@ from maxminddb.decoder import Decoder
 
 from geodata.continents import CONTINENTS
 from geodata.errors import GeoError
-from geodata.place import DEGREE_DIGITS, Place, is_country, is_subdivision
-from geodata.ranges import LOW_HALF, Column, Ranges
+from geodata.place import DEGREE_DIGITS, NOWHERE, Place, is_country, is_subdivision
+from geodata.ranges import LOW_HALF, Column, Network, Ranges
 from geodata.source import PlaceList, Source
 
 T = TypeVar("T")
@@ -85,6 +85,15 @@ def read_maxmind(path: Path) -> Source:
     return _open(path, lambda file: _read_untrusted(str(path), file))
 
 
+def read_maxmind_part(path: Path, part: Network) -> Source:
+    """What the database says about the addresses in one network, read fifty times faster; nothing about any other.
+
+    If any place in the database has a country, so has one of the places, even if none is in the network: what kind of
+    database it is shows in the part as in the whole.
+    """
+    return _open(path, lambda file: _read_untrusted(str(path), file, part))
+
+
 def read_built(path: Path) -> int | None:
     """When the database was built, in Unix seconds; raises GeoError. Reads the end of the file alone."""
     return _open(path, _metadata_untrusted).built
@@ -101,34 +110,42 @@ def _open(path: Path, read: Callable[[BinaryIO], T]) -> T:
         raise GeoError(f"{path}: not a usable MaxMind database: {error}") from error
 
 
-def _read_untrusted(name: str, file: BinaryIO) -> Source:
+def _read_untrusted(name: str, file: BinaryIO, part: Network | None = None) -> Source:
     metadata = _metadata_untrusted(file)
     node_count = metadata.node_count
     file.seek(0)
     tree = _Tree(_records(file, node_count, metadata.record_size), node_count)
-    if metadata.ip_version == 4:
-        ipv4, ipv6 = tree.ranges(32, 0), Ranges.uniform(128, node_count)
-    else:
-        root = tree.ipv4_root()
-        ipv4, ipv6 = tree.ranges(32, root), tree.ranges(128, 0, alias=root)
-    del tree  # it and the data need not be in memory at once
+    root = tree.ipv4_root() if metadata.ip_version == 6 else 0
+    ipv4, ipv6 = (Ranges.uniform(bits, node_count) for bits in (32, 128))
+    for bits, first, length in (part,) if part else ((32, 0, 0), (128, 0, 0)):
+        if bits == 32:
+            ipv4 = tree.ranges(32, root, first, length)
+        elif metadata.ip_version == 6:
+            ipv6 = tree.ranges(128, 0, first, length, alias=root)
+    others = tree.leaves() if part else ()
+    del tree  # unless it is needed for `others`, it and the data need not be in memory at once
     start = node_count * metadata.record_size // 4 + _SEPARATOR
     size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     # With its size, the data is not copied in between; and it has gone when the ranges are made anew.
-    places, ids = _decode(file.read(max(0, size)), node_count, ipv4.ids, ipv6.ids)
+    places, ids = _decode(file.read(max(0, size)), node_count, (ipv4.ids, ipv6.ids), others)
     ipv4 = ipv4.translated(ids)
     return Source(name, places.places(), ipv4, ipv6.translated(ids), built=metadata.built)
 
 
-def _decode(data: bytes, node_count: int, *used: Column) -> tuple[PlaceList, dict[int, int]]:
-    """The places of all records used, and the id of each record."""
+def _decode(
+    data: bytes, node_count: int, used: Iterable[Column], others: Iterable[int]
+) -> tuple[PlaceList, dict[int, int]]:
+    """The places of all records used, and the id of each record; where none has a country, a place of `others` too."""
     places, reader = PlaceList(), _Records(data)
-    ids = dict.fromkeys(chain(*used), 0)
+    ids = dict.fromkeys(chain.from_iterable(used), 0)
     ids[node_count] = 0
     for record in ids:
         if record != node_count:
             ids[record] = places.id_of(reader.place(record - node_count - _SEPARATOR))
+    if not any(place.country for place in places.places()):
+        elsewhere = (reader.place(record - node_count - _SEPARATOR) for record in others)
+        places.id_of(next((place for place in elsewhere if place.country), NOWHERE))
     return places, ids
 
 
@@ -194,15 +211,36 @@ class _Tree:
             record = self._records[2 * record]
         return record
 
-    def ranges(self, bits: int, root: int, alias: int = -1) -> Ranges:
-        """All addresses below `root` by record; what leads to the node `alias` (IPv4 in IPv6) has no data."""
+    def leaves(self) -> Iterator[int]:
+        """Every record with data, once."""
+        seen = set()
+        for record in self._records:
+            if record > self._node_count and record not in seen:
+                seen.add(record)
+                yield record
+
+    def ranges(self, bits: int, root: int, first: int, length: int, alias: int = -1) -> Ranges:
+        """The addresses of a network below `root` by record; what leads to the node `alias` (IPv4 in IPv6) has no data.
+
+        What is not in the network has none.
+        """
         records, node_count = self._records, self._node_count
         visits_left = 4 * node_count  # a proper tree needs one for each node; some share a few subtrees
         columns = (array("I"),) if bits == 32 else (array("Q"), array("Q"))
         *highs, lows = columns
         ids = array("I")
+        if first:
+            for column in columns:
+                column.append(0)
+            ids.append(node_count)
+        record = root
+        for bit in range(bits - 1, bits - length - 1, -1):
+            if record >= node_count or record == alias:
+                break
+            record = records[2 * record + (first >> bit & 1)]
         last = -1
-        ahead = [(root, bits, 0)]  # what is still to be walked, the next on top: (record, bits below, first address)
+        # What is still to be walked, the next on top: (record, bits below, first address).
+        ahead = [(record, bits - length, first)]
         push, pop = ahead.append, ahead.pop
         while ahead:
             record, below, address = pop()
@@ -222,7 +260,11 @@ class _Tree:
                 lows.append(address & LOW_HALF)
                 ids.append(record)
                 last = record
-        return Ranges(bits, columns, ids)
+        runs = Ranges(bits, columns, ids)
+        end = first + (1 << bits - length)
+        if end < 1 << bits:
+            runs.append(end, node_count)
+        return runs
 
 
 class _Records:

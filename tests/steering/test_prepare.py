@@ -109,6 +109,20 @@ class TestMaps:
         write_networks(tmp_path / "asn.mmdb", {"8.8.8.0/24": {"country": {"iso_code": "FR"}}})
         assert load_places(msgspec.structs.replace(configured, geo=(asn,))).find("9.9.9.9") is None
 
+    def test_a_part_has_the_sources_of_the_whole(self, configured: Settings, tmp_path: Path) -> None:
+        part = (32, 9 << 24, 8)
+        path = tmp_path / "a.mmdb"
+        database = msgspec.structs.replace(configured.geo[0], type="maxmind", path=str(path))
+        settings = msgspec.structs.replace(configured, geo=(*configured.geo, database))
+        write_networks(path, {"8.8.8.0/24": {"country": {"iso_code": "FR"}}})
+        assert load_places(settings, part=part).find("9.9.9.9") is None, "it has countries, if none here"
+        write_networks(path, {"9.9.9.0/24": {"autonomous_system_number": 19281}})
+        finding = load_places(settings, part=part).find("9.9.9.9")
+        assert finding == load_places(settings).find("9.9.9.9")
+        assert finding is not None
+        assert (finding.place.country, finding.place.asn) == ("US", 19281)
+        assert load_places(settings, part=part).find("127.0.0.1") is None, "it is elsewhere"
+
     def test_those_that_nobody_needs_any_more_go(self, configured: Settings, tmp_path: Path) -> None:
         first = compile_maps(configured)
         (tmp_path / "own.csv").write_text("network,country\n127.0.0.0/8,GB\n127.0.0.1/32,FR\n")

@@ -5,6 +5,7 @@ import lzma
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from geodata.errors import GeoError
 from geodata.place import NOWHERE, Place
@@ -65,6 +66,17 @@ def test_what_is_packed_is_read_back(tmp_path: Path) -> None:
     assert (read.name, read.places, read.built) == ("a test", small().places, 1_700_000_000)
     assert list(read.ipv4) == list(small().ipv4)
     assert list(read.ipv6) == list(small().ipv6)
+
+
+def test_it_is_kept_until_the_file_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.xz"
+    path.write_bytes(pack_country(small()))
+    read = read_country(path)
+    assert read_country(path) is read
+    other = tmp_path / "b.xz"
+    other.write_bytes(pack_country(replace(small(), name="another")))
+    other.replace(path)
+    assert read_country(path).name == "another"
 
 
 def test_equal_sources_give_equal_bytes() -> None:

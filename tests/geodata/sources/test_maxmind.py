@@ -14,8 +14,9 @@ from netaddr import IPSet  # type: ignore[import-untyped]  # no types; only made
 
 from geodata.errors import GeoError
 from geodata.place import NOWHERE, Place
+from geodata.ranges import parse_network
 from geodata.source import Source
-from geodata.sources.maxmind import read_built, read_maxmind
+from geodata.sources.maxmind import read_built, read_maxmind, read_maxmind_part
 
 from ..mmdb import Child, write_networks, write_tree
 
@@ -99,6 +100,46 @@ def test_a_file_of_another_writer_agrees_with_the_reader(tmp_path: Path) -> None
     path = tmp_path / "a.mmdb"
     writer.to_db_file(str(path))
     agrees_with_reader(path, 7)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["0.0.0.0/8", "8.0.0.0/6", "10.0.0.0/9", "10.1.0.0/16", "192.0.2.128/25", "192.0.2.128/32", "255.0.0.0/8",
+     "64.0.0.0/8", "0.0.0.0/0", "::/0", "::/32", "2001:db8::/48", "2001:db8:0:1::/64", "2002::/16", "2002:a00::/24",
+     "8000::/1"],
+)  # fmt: skip
+def test_a_part_is_what_the_whole_says_of_it(tmp_path: Path, part: str) -> None:
+    path = write_networks(tmp_path / "a.mmdb", NETWORKS, aliases=("2002::/16",))
+    network = parse_network(part)
+    source, whole = read_maxmind_part(path, network), read_maxmind(path).within(network)
+    for ours, theirs in ((source.ipv4, whole.ipv4), (source.ipv6, whole.ipv6)):
+        assert [(start, end, source.places[id_]) for start, end, id_ in ours] == [
+            (start, end, whole.places[id_]) for start, end, id_ in theirs
+        ]
+
+
+def test_a_part_of_a_file_of_one_family(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "a.mmdb", ROOT_ALONE, [FRANCE], ip_version=4)
+    source = read_maxmind_part(path, (32, 10 << 24, 8))
+    assert [place_at(source, text).country for text in ("9.9.9.9", "10.0.0.0", "11.0.0.0", "::")] == [
+        None,
+        "FR",
+        None,
+        None,
+    ]
+    source = read_maxmind_part(path, (128, 0, 1))
+    assert {place_at(source, text) for text in ("10.0.0.0", "::", "8000::")} == {NOWHERE}
+
+
+def test_a_part_without_countries_has_one_of_another_if_there_is_any(tmp_path: Path) -> None:
+    countries = write_networks(
+        tmp_path / "a.mmdb", {"10.0.0.0/9": {"autonomous_system_number": 1}, "11.0.0.0/8": FRANCE}
+    )
+    numbers = write_networks(tmp_path / "b.mmdb", {"10.0.0.0/9": {"autonomous_system_number": 1}})
+    for path, expected in ((countries, {None, "FR"}), (numbers, {None})):
+        source = read_maxmind_part(path, (32, 10 << 24, 8))
+        assert {place.country for place in source.places} == expected
+        assert place_at(source, "11.0.0.0") == NOWHERE
 
 
 def test_ipv4_file(tmp_path: Path) -> None:
