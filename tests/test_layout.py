@@ -31,16 +31,20 @@ TABLES: dict[str, Mapping[str, object]] = {
     "geodata/sources": SOURCES,
 }
 """Folder → its table of kinds."""
-SHARED = {
-    "steering/balance/policies/policy.py",
-    "steering/beside/export.py",
-    "steering/beside/writer.py",
-    "steering/commands/command.py",
-    "steering/records/record.py",
-} | {f"steering/imports/{name}.py" for name in ("cloudflare_shapes", "fit", "source", "toml", "yaml_document")} | {
-    f"monitors/notify/{name}.py"
-    for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
-}
+SHARED = (
+    {
+        "steering/balance/policies/policy.py",
+        "steering/beside/export.py",
+        "steering/beside/writer.py",
+        "steering/commands/command.py",
+        "steering/records/record.py",
+    }
+    | {f"steering/imports/{name}.py" for name in ("cloudflare_shapes", "fit", "source", "toml", "yaml_document")}
+    | {
+        f"monitors/notify/{name}.py"
+        for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
+    }
+)
 """What the kinds of a folder share."""
 
 WAITING = re.compile(
@@ -158,8 +162,8 @@ def test_every_kind_has_a_test(folder: str, name: str) -> None:
 
 @pytest.mark.parametrize(("folder", "name"), KINDS)
 def test_every_kind_is_in_the_reference(folder: str, name: str) -> None:
-    """As a word in code, or, for what is no word of the configuration, in prose; a command, as a heading of its own, and
-    so is a source of imports."""
+    """As a word in code, or, for what is no word of the configuration, in prose; a command and a source of imports, as
+    a heading of its own."""
     if folder == "steering/commands":
         assert f"\n## `waypost {name}`\n" in (ROOT / "config" / "commands.md").read_text(encoding="utf-8")
         return

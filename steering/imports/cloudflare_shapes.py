@@ -113,9 +113,10 @@ def _items_of_state(resources: list[Any], place: Place, report: Report) -> Itera
         if not isinstance(resource, dict) or resource.get("mode", "managed") != "managed":
             continue
         instances = resource.get("instances")
-        for position, instance in enumerate(instances if isinstance(instances, list) else []):
+        listed = instances if isinstance(instances, list) else []
+        for position, instance in enumerate(listed):
             name = (str(resource.get("type")), str(resource.get("name")))
-            here = Place(place.file, (*name, position) if len(instances) > 1 else name)
+            here = Place(place.file, (*name, position) if len(listed) > 1 else name)
             attributes = instance.get("attributes") if isinstance(instance, dict) else None
             yield from _item_of_resource(resource.get("type"), attributes, here, report)
 

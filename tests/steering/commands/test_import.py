@@ -58,7 +58,11 @@ def test_a_file_that_cannot_be_read(waypost: Run, name: str) -> None:
 def test_a_file_that_is_too_long(waypost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("steering.commands.import_.MOST_BYTES", 3)
     (tmp_path / "x.json").write_text("[{}]")
-    assert waypost("import", "cloudflare", tmp_path / "x.json") == (2, "", f"{tmp_path}/x.json: has more than 3 bytes\n")
+    assert waypost("import", "cloudflare", tmp_path / "x.json") == (
+        2,
+        "",
+        f"{tmp_path}/x.json: has more than 3 bytes\n",
+    )
 
 
 def test_a_source_that_is_none(waypost: Run) -> None:

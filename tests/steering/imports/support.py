@@ -37,11 +37,14 @@ def notes(imported: Imported) -> dict[str, str]:
     return {" = ".join(filter(None, (each.path, each.value))): each.reason for each in imported.left_out}
 
 
-texts = st.text(max_size=8) | st.sampled_from(
-    ["", "geo", "random", "proximity", "least_connections", "US", "WEU", "EU", "NA-US-CA", "192.0.2.1", "2001:db8::1"]
-    + ["web.example.net", "example.com", "*.example.com", "id-paris", "paris", "tcp", "icmp_ping", "up", "down", "A", "0"]
+WORDS = (
+    "geo random proximity least_connections US WEU EU NA-US-CA 192.0.2.1 2001:db8::1 web.example.net example.com"
+    " *.example.com id-paris paris tcp icmp_ping up down A 0"
 )
-leaves = st.none() | st.booleans() | st.integers(-(2**70), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | texts
+texts = st.text(max_size=8) | st.sampled_from(WORDS.split())
+leaves = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | texts
+)
 junk = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=5
 )

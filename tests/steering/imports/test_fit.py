@@ -43,7 +43,9 @@ def test_a_key_goes() -> None:
 def test_a_table_goes_with_what_makes_it_what_it_is() -> None:
     content = made(origin={"address": "nonsense"})
     told = fitted(content)
-    assert told[0].startswith('x.json: pools[0].origins[0].address = "nonsense": pool[0].origin[0] is left out: expected')
+    assert told[0].startswith(
+        'x.json: pools[0].origins[0].address = "nonsense": pool[0].origin[0] is left out: expected'
+    )
     assert content["pool"] == []
     assert content["monitor"] == [], "no pool uses it any more"
 
@@ -60,5 +62,7 @@ def test_positions_stay_true_when_several_go() -> None:
     monitors = content.tables("monitor")
     for number in range(3):
         monitors.append(make_table({"name": f"unused-{number}", "type": "http"}, "monitors", number + 1))
-    assert [text.split(":")[1] for text in fitted(content)] == [f' monitors[{n}].name = "unused-{n - 1}"' for n in (1, 2, 3)]
+    assert [text.split(":")[1] for text in fitted(content)] == [
+        f' monitors[{n}].name = "unused-{n - 1}"' for n in (1, 2, 3)
+    ]
     assert content == made()

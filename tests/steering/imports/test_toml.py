@@ -43,7 +43,9 @@ def test_a_comment_is_one_line(text: str) -> None:
 
 def test_long_lists_and_tables_are_spread() -> None:
     pools = [f"pool-{number}" for number in range(30)]
-    table = make_table({"balancer": [make_table({"pools": pools, "by_place": {"FR": pools[:9], "DE": pools[:9]}}, "one")]}, "")
+    table = make_table(
+        {"balancer": [make_table({"pools": pools, "by_place": {"FR": pools[:9], "DE": pools[:9]}}, "one")]}, ""
+    )
     written = write_toml(table)
     assert written.startswith('# one\n[[balancer]]\npools = [\n    "pool-0",\n')
     assert "\n[balancer.by_place]\nFR = [" in written
