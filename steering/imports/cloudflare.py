@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from monitors.address import is_host_name, parse_address_or_name
 from steering.imports.cloudflare_shapes import Item, find_items
 from steering.imports.source import Fields, File, Names, Place, Report, Source, SourceError, Table, is_empty
-from steering.problems import show
+from steering.problems import SECRET, show
 from steering.values import parse_country, parse_region
 
 MONITOR_TYPES = {"icmp_ping": "icmp"}
@@ -54,6 +54,7 @@ class _Import:
         self._names = {"monitor": Names(), "pool": Names()}
         self._monitors: dict[str, Table] = {}
         self._pools: dict[str, Table] = {}
+        self._pools_by_name: dict[str, Table] = {}
         self._zones: dict[str, str] = {}
         """Names of zones by identifier, as far as the source tells."""
         self._in_zone: dict[str, list[str]] = {}
@@ -109,8 +110,10 @@ class _Import:
                 table.put(name, fields.flag(name, default=False), default=False)
         else:
             fields.ignore("method")
-            for name in ("path", "expected_codes", "expected_body", "header", "follow_redirects", "allow_insecure"):
+            for name in ("path", "expected_codes", "expected_body", "follow_redirects", "allow_insecure"):
                 fields.leave(name, "only for http and https", unless=(False,))
+            if not is_empty(fields.take("header")):
+                self._report.leave(item.place.at("header"), SECRET, "only for http and https")
         fields.leave("probe_zone", "is about the probes of Cloudflare")
         fields.ignore(*METADATA)
         fields.close()
@@ -148,7 +151,7 @@ class _Import:
             return
         self._limit_minimum(table)
         self._content.tables("pool").append(table)
-        self._pools[identifier or name] = table
+        self._pools[identifier or name] = self._pools_by_name[str(table["name"])] = table
 
     def _limit_minimum(self, pool: Table) -> None:
         """A pool that cannot have enough healthy origins never gets traffic there."""
@@ -208,7 +211,7 @@ class _Import:
                 if name.lower() == "host":
                     table["header"] = {"Host": value}
                 else:
-                    self._report.leave(place.at("header", name), value, "an origin has no header field but Host")
+                    self._report.leave(place.at("header", name), SECRET, "an origin has no header field but Host")
             if is_host_name(host):
                 table["records"] = {"CNAME": f"{host}."}
             if not fields_of_origin.flag("flatten_cname", default=True) and is_host_name(host):
@@ -322,11 +325,7 @@ class _Import:
             return "random"
         if policy == "proximity":
             listed = pools if isinstance(pools, list) else []
-            lost = [
-                name
-                for name in listed
-                if any(each["name"] == name and "latitude" not in each for each in self._pools.values())
-            ]
+            lost = [name for name in listed if "latitude" not in self._pools_by_name[name]]
             if lost:
                 self._report.leave(place, policy, f'it is "off": pools without coordinates: {", ".join(lost)}')
                 return "off"
@@ -451,7 +450,7 @@ class _Import:
     def _choose_types(self, table: Table) -> bool:
         """Set the types to what the fallback pool can answer, or choose another one that can; False if none can."""
         place = table.place.at("fallback_pool")
-        pools = {str(pool["name"]): pool for pool in self._pools.values()}
+        pools = self._pools_by_name
         default = table["default_pools"]
         candidates = [str(table["fallback_pool"]), *map(str, reversed(default if isinstance(default, list) else []))]
         answers = {name: _types_of(pools[name]) for name in candidates if name in pools}

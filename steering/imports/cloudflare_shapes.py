@@ -168,4 +168,5 @@ def _map_of_blocks(blocks: list[Any], key: str, value: str) -> object:
     """The map that is written as blocks; the blocks themselves if they are not what they should be."""
     if any(not isinstance(block, dict) or not isinstance(block.get(key), str) for block in blocks):
         return blocks
-    return {block[key]: block.get(value) for block in blocks}
+    made = {block[key]: block.get(value) for block in blocks}
+    return made if len(made) == len(blocks) else blocks

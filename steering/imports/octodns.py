@@ -8,7 +8,7 @@ A rule there is for whoever is in one of its geos or subnets. A pool set is for 
 rule becomes one for its networks, one for its continents, one for its countries and one for its subdivisions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
 from geodata.continents import CONTINENTS
@@ -89,15 +89,17 @@ class _Import:
         dynamic, geo = fields.table("dynamic"), fields.table("geo")
         is_dynamic, is_geo = bool(list(dynamic.places())), bool(list(geo.places()))
         if kind == "NS" and not label:
-            names = [name.rstrip(".") for name in self._values(fields)]
+            names = [value.text.rstrip(".") for value in self._values(fields)]
             self._zones[zone].put("nameservers", names or None)
+            fields.leave("ttl", "waypost chooses that of the NS records of a zone without a file")
+            fields.close()
             return
         if kind not in TYPES or not (is_dynamic or is_geo):
             reason = "neither dynamic nor geo: it belongs into the file of the zone"
             self._report.leave(fields.place, kind or None, reason)
             return
         options = fields.table("octodns")
-        if options.text("ignored") == "true":
+        if options.text("ignored").lower() in ("true", "yes", "on"):
             self._report.leave(fields.place, kind, "is ignored there, and left out")
             return
         record = _Record(kind, f"{label}.{zone}" if label else zone, fields.place)
@@ -111,8 +113,8 @@ class _Import:
             table["ttl"] = int(ttl)
         else:
             self._report.leave(fields.place.at("ttl"), ttl, "expected a number of seconds")
-        values = [_Value(value) for value in self._values(fields)]
-        fallback = self._add_pool(record, "values", values, fields.place.at("values"), "", "all")
+        values = self._values(fields)
+        fallback = self._add_pool(record, "values", values, fields.place, "", "all")
         if not fallback:
             self._report.leave(fields.place, kind, "is left out: it has no values that could answer when all is down")
             return
@@ -126,8 +128,13 @@ class _Import:
         fields.close()
         self._content.tables("load_balancer").append(table)
 
-    def _values(self, fields: Fields) -> list[str]:
-        return fields.texts("values") + fields.texts("value")
+    def _values(self, fields: Fields) -> "list[_Value]":
+        """What the record is without being dynamic."""
+        return [
+            _Value(text, fields.place.at(name, position))
+            for name in ("values", "value")
+            for position, text in enumerate(fields.texts(name))
+        ]
 
     def _carry_healthcheck(self, fields: Fields, record: "_Record") -> str:
         """The name of the monitor, which is made if there is none that does the same."""
@@ -140,14 +147,16 @@ class _Import:
         table = Table(fields.place)
         name = self._names["monitor"].make(record.owner.replace(".", "-"), "monitor")
         table |= {"name": name, "type": PROTOCOLS[protocol]}
+        says_host = any(name == "host" for name, _ in fields.places())
         port, path, host = fields.text("port"), fields.text("path"), fields.text("host")
         if protocol != "ICMP":
             table["port"] = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 443
             if port and port != str(table["port"]):
                 self._report.leave(fields.place.at("port"), port, "expected a port; it is 443")
         if protocol in ("HTTP", "HTTPS"):
-            table["path"] = path or "/_dns"
-            table["headers"] = {"Host": host or record.owner}
+            table["path"] = "/" + (path or "_dns").removeprefix("/")
+            if host or not says_host:  # null there means the address
+                table["headers"] = {"Host": host or record.owner}
         fields.close()
         same = repr(sorted((key, str(value)) for key, value in table.items() if key != "name"))
         if same not in self._monitors:
@@ -163,8 +172,8 @@ class _Import:
         origins: list[object] = []
         names = Names()
         heaviest = max((value.weight for value in values), default=1)
-        for position, value in enumerate(values):
-            origin = Table(place.at(position))
+        for value in values:
+            origin = Table(value.place)
             origin["name"] = names.make(value.text.rstrip("."), "origin")
             try:
                 origin["address"] = record.parse(value.text)
@@ -180,10 +189,10 @@ class _Import:
             return ""
         statuses = {value.status for value in values} - {"down"}
         if "up" in statuses and "obey" in statuses:
-            for position, value in enumerate(values):
+            for value in values:
                 if value.status == "up":
-                    where = place.at("values", position, "status")
-                    self._report.leave(where, value.status, "health is ignored for whole pools: it is checked")
+                    reason = "health is ignored for whole pools: it is checked"
+                    self._report.leave(value.place.at("status"), value.status, reason)
         table["name"] = self._names["pool"].make(f"{record.owner.replace('.', '-')}-{record.kind}-{name}", "pool")
         table.put("enabled", bool(statuses), default=True)
         table.put("monitor", monitor if "obey" in statuses or not statuses else None, default="")
@@ -198,19 +207,22 @@ class _Import:
         names = Names()
         by_network: list[object] = []
         by_place: list[object] = []
-        default: list[str] = []
+        default: list[str] | None = None
         for number, rule in enumerate(dynamic.tables("rules"), 1):
             pool, geos, subnets = rule.text("pool"), rule.texts("geos"), rule.texts("subnets")
             rule.close()
+            if default is not None:
+                self._report.leave(rule.place, pool, "comes after the rule for everybody: nobody gets there")
+                continue
             chain = _follow(pool, next_pool)
             listed = [pools[each] for each in chain if each in pools]
             if not listed:
                 self._report.leave(rule.place.at("pool"), pool, "no such pool: the rule is left out")
                 continue
             if not geos and not subnets:
-                default = default or listed
+                default = listed
                 continue
-            lists = self._lists_of(geos, rule.place.at("geos"))
+            lists = self._lists_of({geo: rule.place.at("geos", n) for n, geo in enumerate(geos)})
             networks = [self._parse(parse_network, each, rule.place.at("subnets", n)) for n, each in enumerate(subnets)]
             lists["networks"] = [network for network in networks if network]
             for kind, codes in lists.items():
@@ -249,16 +261,16 @@ class _Import:
             self._report.leave(fields.place.at("status"), status, "expected up, down or obey; it is obey")
             status = "obey"
         fields.close()
-        return _Value(text, int(weight), status)
+        return _Value(text, fields.place, int(weight), status)
 
     def _carry_geo(self, geo: Fields, record: "_Record", table: Table, fallback: str, monitor: str) -> None:
         """The old kind: the most specific code wins, wherever it stands."""
         names = Names()
         sets: dict[int, list[object]] = {3: [], 2: [], 1: []}
         for code, place in geo.places():
-            values = [_Value(value, status="obey") for value in geo.texts(code)]
+            values = [_Value(text, place.at(n), status="obey") for n, text in enumerate(geo.texts(code))]
             pool = self._add_pool(record, code, values, place, monitor, "all")
-            for kind, codes in self._lists_of([code], place).items():
+            for kind, codes in self._lists_of({code: place}).items():
                 if codes and pool:
                     made = Table(place)
                     made |= {"name": names.make(code, "geo"), kind: codes, "pools": [pool]}
@@ -266,11 +278,10 @@ class _Import:
         table["default_pools"] = [fallback]
         table.put("pool_set", [*sets[3], *sets[2], *sets[1]] or None)
 
-    def _lists_of(self, geos: Sequence[str], place: Place) -> dict[str, list[str]]:
-        """What a pool set calls the geos, by the name of its lists."""
+    def _lists_of(self, geos: Mapping[str, Place]) -> dict[str, list[str]]:
+        """What a pool set calls the geos, which stand at these places, by the name of its lists."""
         lists: dict[str, list[str]] = {name: [] for name in GEO_LISTS.values()}
-        for position, geo in enumerate(geos):
-            where = place if place.key[-1] == geo else place.at(position)
+        for geo, where in geos.items():
             parts = geo.split("-")
             parse = {1: _parse_continent, 2: parse_country, 3: parse_subdivision}.get(len(parts))
             if parse is None:
@@ -296,8 +307,9 @@ class _Import:
 class _Value:
     """A value of a pool. Without a status, it is one that nobody checks."""
 
-    def __init__(self, text: str, weight: int = 1, status: str = "up") -> None:
+    def __init__(self, text: str, place: Place, weight: int = 1, status: str = "up") -> None:
         self.text = text
+        self.place = place
         self.weight = weight
         self.status = status
 

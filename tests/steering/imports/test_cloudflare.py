@@ -81,6 +81,14 @@ def test_what_is_in_two_files_counts_once() -> None:
     assert settings == import_samples("cloudflare", *API)[1]
 
 
+def test_of_two_states_of_a_thing_the_first_counts() -> None:
+    listed = document()
+    listed["result"].append(listed["result"][0] | {"name": "later"})
+    imported, settings = import_document("cloudflare", listed)
+    assert settings.pools[0].name == "paris"
+    assert notes(imported) == {"result[3]": "is another state of what example.com.yaml has already"}
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "expected"),
     [
@@ -195,6 +203,36 @@ def test_mail_is_told_by_a_notifier_whose_server_is_to_be_set() -> None:
     assert imported.left_out == ()
 
 
+@pytest.mark.parametrize(
+    ("pool", "path"),
+    [
+        ({"minimum_origins": 3}, "minimum_origins = 3"),
+        ({"minimum_origins": 0}, "minimum_origins = 0"),
+        ({"monitor": "gone"}, 'monitor = "gone"'),
+        ({"latitude": 1}, "latitude = 1"),
+        ({"origin_steering": {"policy": "least_connections"}}, 'origin_steering.policy = "least_connections"'),
+        ({"load_shedding": {"session_percent": 5, "session_policy": "hash"}}, "load_shedding.session_percent = 5"),
+        ({"check_regions": ["WEU"]}, 'check_regions = ["WEU"]'),
+        ({"monitor_group": "g"}, 'monitor_group = "g"'),
+        ({"origins": [{"name": "1", "address": "192.0.2.1", "weight": 7}]}, "origins[0].weight = 7"),
+        ({"origins": [{"address": "192.0.2.1", "virtual_network_id": "v"}]}, 'origins[0].virtual_network_id = "v"'),
+        ({"origins": [{"address": "192.0.2.1"}, {"address": "no"}]}, 'origins[1].address = "no"'),
+        ({"origins": [{"address": "192.0.2.1", "header": {"X": ["s3cret"]}}]}, "origins[0].header.X = (secret)"),
+        (
+            {"notification_email": "a@example.com", "notification_filter": {"pool": {"disable": True}}},
+            "notification_filter",
+        ),
+        ({"description": 5}, "description = 5"),
+    ],
+)
+def test_what_a_pool_here_has_not_is_listed(pool: dict[str, Any], path: str) -> None:
+    listed = document()
+    listed["result"][0] |= pool
+    imported, settings = import_document("cloudflare", listed)
+    assert [*notes(imported)] == [f"result[0].{path}"]
+    assert settings.pools[0].minimum_origins == 1
+
+
 def test_random_steering_goes_by_names() -> None:
     steering = {"default_weight": 0.5, "pool_weights": {"p": 0.25, "gone": 1}}
     imported, settings = import_document("cloudflare", document(steering_policy="random", random_steering=steering))
@@ -248,6 +286,23 @@ def test_coordinates_shedding_and_steering_of_origins() -> None:
     ):
         assert expected in imported.configuration
     assert str(settings.load_balancers[0].steering_policy) == "proximity"
+
+
+@with_pool_sets
+def test_where_load_balancers_do_not_agree_on_the_place_of_clients() -> None:
+    listed = document(location_strategy={"prefer_ecs": "never"})
+    always = {"id": "x", "name": "x.example.com", "location_strategy": {"prefer_ecs": "geo", "mode": "resolver_ip"}}
+    listed["result"].append(listed["result"][2] | always)
+    imported, _ = import_document("cloudflare", listed)
+    assert [*notes(imported)] == ['result[2].location_strategy.prefer_ecs = "never"']
+    assert "[server.location]" not in imported.configuration
+
+
+@with_pool_sets
+def test_without_coordinates_nothing_is_near() -> None:
+    imported, settings = import_document("cloudflare", document(steering_policy="proximity"))
+    assert settings.load_balancers[0].steering_policy == "off"
+    assert [*notes(imported)] == ['result[2].steering_policy = "proximity"']
 
 
 @with_pool_sets

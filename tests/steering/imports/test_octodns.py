@@ -1,5 +1,6 @@
 """octodns: dynamic records, the old geo records, and what else is in the files of zones."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitors.monitor import Monitor
 from monitors.probes.https import HttpsMonitor
 from monitors.probes.tcp import TcpMonitor
 from steering.imports import import_files
@@ -20,10 +22,12 @@ ZONE = "example.com.yaml"
 with_pool_sets = pytest.mark.skipif(not HAS_POOL_SETS, reason="the settings have no pool sets yet")
 
 
+DYNAMIC: dict[str, Any] = {"pools": {"one": {"values": [{"value": "192.0.2.1"}]}}, "rules": [{"pool": "one"}]}
+
+
 def record(**more: Any) -> dict[str, Any]:
     """A dynamic record of one pool, with more fields."""
-    dynamic = {"pools": {"one": {"values": [{"value": "192.0.2.1"}]}}, "rules": [{"pool": "one"}]}
-    return {"type": "A", "ttl": "60", "value": "192.0.2.9", "dynamic": dynamic} | more
+    return {"type": "A", "ttl": "60", "value": "192.0.2.9", "dynamic": DYNAMIC} | more
 
 
 def sets_of(balancer: LoadBalancer) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
@@ -115,6 +119,7 @@ def test_split_zones_and_merged_tables() -> None:
         ({"ttl": "soon"}, "www.ttl"),
         ({"geo": {"EU": ["192.0.2.7"]}}, "www.geo.EU"),
         ({"strange": "1"}, "www.strange"),
+        ({"dynamic": DYNAMIC | {"rules": [{"pool": "one"}, {"geos": ["EU"], "pool": "one"}]}}, "www.dynamic.rules[1]"),
     ],
 )
 def test_what_cannot_be_carried_over_is_listed(more: dict[str, Any], expected: str) -> None:
@@ -135,6 +140,19 @@ def test_records_that_are_left_out(more: dict[str, Any], reason: str) -> None:
     imported, settings = import_document("octodns", {"www": record(), "x": record(**more)})
     assert len(settings.load_balancers) == 1
     assert any(reason in left_out.reason for left_out in imported.left_out)
+
+
+@pytest.mark.parametrize(
+    ("healthcheck", "expected"),
+    [
+        ({}, HttpsMonitor(name="www-example-com", path="/_dns", headers=(("Host", "www.example.com"),))),
+        ({"host": None, "path": "up"}, HttpsMonitor(name="www-example-com", path="/up")),
+        ({"protocol": "TCP", "host": "x"}, TcpMonitor(name="www-example-com", port=443)),
+    ],
+)
+def test_a_healthcheck_is_a_monitor(healthcheck: dict[str, Any], expected: Monitor) -> None:
+    _, settings = import_document("octodns", {"www": record(octodns={"healthcheck": healthcheck})})
+    assert settings.monitors == (expected,)
 
 
 def test_fallbacks_may_go_in_circles_and_pools_be_missing() -> None:
@@ -172,6 +190,12 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_what_is_nothing_of_the_kind_is_refused(content: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         import_files("octodns", [File(ZONE, content.encode())])
+
+
+def test_without_pyyaml_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "steering.imports.yaml_document", None)
+    with pytest.raises(SourceError, match=r"pip install 'waypost\[octodns\]'"):
+        import_files("octodns", [File(ZONE, b"{}")])
 
 
 def test_an_address_stays_what_it_is() -> None:
