@@ -31,20 +31,21 @@ TABLES: dict[str, Mapping[str, object]] = {
     "geodata/sources": SOURCES,
 }
 """Folder → its table of kinds."""
-SHARED = (
-    {
-        "steering/balance/policies/policy.py",
-        "steering/beside/export.py",
-        "steering/beside/writer.py",
-        "steering/commands/command.py",
-        "steering/records/record.py",
-    }
-    | {f"steering/imports/{name}.py" for name in ("cloudflare_shapes", "fit", "source", "toml", "yaml_document")}
-    | {
-        f"monitors/notify/{name}.py"
-        for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
-    }
-)
+SHARED = {
+    "steering/balance/policies/policy.py",
+    "steering/beside/export.py",
+    "steering/beside/writer.py",
+    "steering/commands/command.py",
+    "steering/imports/cloudflare_shapes.py",
+    "steering/imports/fit.py",
+    "steering/imports/source.py",
+    "steering/imports/toml.py",
+    "steering/imports/yaml_document.py",
+    "steering/records/record.py",
+} | {
+    f"monitors/notify/{name}.py"
+    for name in ("courier", "event", "grouping", "notifications", "notifier", "spool", "wording")
+}
 """What the kinds of a folder share."""
 
 WAITING = re.compile(
@@ -143,7 +144,7 @@ def names_of_socket(path: Path) -> set[str]:
 @pytest.mark.parametrize("folder", TABLES)
 def test_every_kind_is_in_the_table_of_its_folder(folder: str) -> None:
     files = {path.stem for path in FILES if path.parent == Path(folder) and path.as_posix() not in SHARED}
-    # The name of a file ends with an underscore where the kind is called like a keyword of Python.
+    # The name of a file ends with an underscore where its kind is called like a keyword of Python.
     assert {file.removesuffix("_") for file in files - {"__init__"}} == {name.lower() for name in TABLES[folder]}
 
 

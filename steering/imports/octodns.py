@@ -270,6 +270,8 @@ class _Import:
         for code, place in geo.places():
             values = [_Value(text, place.at(n), status="obey") for n, text in enumerate(geo.texts(code))]
             pool = self._add_pool(record, code, values, place, monitor, "all")
+            if not pool:
+                self._report.leave(place, None, "is left out: it has no values")
             for kind, codes in self._lists_of({code: place}).items():
                 if codes and pool:
                     made = Table(place)

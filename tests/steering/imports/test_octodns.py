@@ -155,6 +155,11 @@ def test_a_healthcheck_is_a_monitor(healthcheck: dict[str, Any], expected: Monit
     assert settings.monitors == (expected,)
 
 
+def test_a_geo_without_values_is_listed() -> None:
+    imported, _ = import_document("octodns", {"www": record(dynamic=None, geo={"EU": []})})
+    assert imported.left_out[0].path == "www.geo.EU"
+
+
 def test_fallbacks_may_go_in_circles_and_pools_be_missing() -> None:
     pools = {
         "a": {"fallback": "b", "values": [{"value": "192.0.2.1"}]},
