@@ -13,6 +13,7 @@ from monitors.probes import PROBES
 from steering.balance.policies import POLICIES
 from steering.beside import EXPORTS
 from steering.commands import COMMANDS
+from steering.imports import SOURCES as IMPORT_SOURCES
 from steering.records import RECORDS
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +26,7 @@ TABLES: dict[str, Mapping[str, object]] = {
     "steering/balance/policies": POLICIES,
     "steering/beside": EXPORTS,
     "steering/commands": COMMANDS,
+    "steering/imports": IMPORT_SOURCES,
     "steering/records": RECORDS,
     "geodata/sources": SOURCES,
 }
@@ -34,6 +36,11 @@ SHARED = {
     "steering/beside/export.py",
     "steering/beside/writer.py",
     "steering/commands/command.py",
+    "steering/imports/cloudflare_shapes.py",
+    "steering/imports/fit.py",
+    "steering/imports/source.py",
+    "steering/imports/toml.py",
+    "steering/imports/yaml_document.py",
     "steering/records/record.py",
 } | {
     f"monitors/notify/{name}.py"
@@ -137,7 +144,8 @@ def names_of_socket(path: Path) -> set[str]:
 @pytest.mark.parametrize("folder", TABLES)
 def test_every_kind_is_in_the_table_of_its_folder(folder: str) -> None:
     files = {path.stem for path in FILES if path.parent == Path(folder) and path.as_posix() not in SHARED}
-    assert files - {"__init__"} == {name.lower() for name in TABLES[folder]}
+    # The name of a file ends with an underscore where its kind is called like a keyword of Python.
+    assert {file.removesuffix("_") for file in files - {"__init__"}} == {name.lower() for name in TABLES[folder]}
 
 
 KINDS = [pytest.param(folder, name, id=f"{folder}/{name}") for folder, table in TABLES.items() for name in table]
@@ -155,9 +163,13 @@ def test_every_kind_has_a_test(folder: str, name: str) -> None:
 
 @pytest.mark.parametrize(("folder", "name"), KINDS)
 def test_every_kind_is_in_the_reference(folder: str, name: str) -> None:
-    """As a word in code, or, for what is no word of the configuration, in prose; a command, as a heading of its own."""
+    """As a word in code, or, for what is no word of the configuration, in prose; a command and a source of imports, as
+    a heading of its own."""
     if folder == "steering/commands":
         assert f"\n## `waypost {name}`\n" in (ROOT / "config" / "commands.md").read_text(encoding="utf-8")
+        return
+    if folder == "steering/imports":
+        assert f"\n## `waypost import {name}`\n" in (ROOT / "config" / "import.md").read_text(encoding="utf-8")
         return
     text = (ROOT / "config" / "reference.md").read_text(encoding="utf-8")
     quoted = rf'["`]{name}["`]|\b{name}\b(?=[^`\n]*`)' if folder != "geodata/sources" else rf"\b{name}\b"

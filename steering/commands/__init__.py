@@ -9,6 +9,7 @@ from steering.commands import (
     drain,
     force,
     impact,
+    import_,
     load,
     map,  # noqa: A004 - the name of the command
     probe,
@@ -31,4 +32,5 @@ COMMANDS: Mapping[str, Command] = {
     "force": force.COMMAND,
     "drain": drain.COMMAND,
     "load": load.COMMAND,
+    "import": import_.COMMAND,
 }
