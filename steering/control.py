@@ -46,6 +46,7 @@ from steering.messages import (
     Configured,
     Counted,
     ForceRequest,
+    FromSecondaries,
     HealthChanged,
     Hello,
     LoadReported,
@@ -60,6 +61,8 @@ from steering.messages import (
     SecondaryStatus,
     Status,
     ToControl,
+    UpdateAsked,
+    UpdateDone,
     WorkerStatus,
     ZoneStatus,
 )
@@ -232,8 +235,10 @@ class Control:
         self._tallies: dict[str, _Tally] = {}
         """By pool."""
         self._notify = NotifySender(nursery)
-        self._secondaries = SecondaryZones(nursery, self._take_status)
+        self._secondaries = SecondaryZones(nursery, self._hear_secondaries)
         self._statuses: dict[bytes, SecondaryStatus] = {}
+        self._serials: dict[bytes, int] = {}
+        """Of the zones that were updated since the configuration is in force."""
         health.on_change = self._tell_health
         health.on_turn = self._tell_turn
         health.on_warning = self._tell_warning
@@ -336,6 +341,7 @@ class Control:
         self._notify.replace(running.settings.zones, running.keys)
         zones = {zone.name for zone in running.settings.zones if zone.primaries}
         self._statuses = {apex: status for apex, status in self._statuses.items() if apex in zones}
+        self._serials = {}
         settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
         self._secondaries.replace(Secondaries(settings, running.keys))
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
@@ -443,6 +449,8 @@ class Control:
                     self._counters[message.number] = Counted()
                 elif isinstance(message, Notified):
                     self._secondaries.notify(message)
+                elif isinstance(message, UpdateAsked):
+                    self._secondaries.update(message)
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
@@ -452,7 +460,9 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        zones = tuple(zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries)
+        zones = tuple(
+            zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries or zone.allow_update
+        )
         settings = msgspec.structs.replace(
             self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), http=None
         )
@@ -536,6 +546,20 @@ class Control:
         self._turned = False
         write_rows(Path(self._server.state), self._health.keep(self._running.settings.monitors))
 
+    def _hear_secondaries(self, message: FromSecondaries) -> None:
+        if isinstance(message, UpdateDone):
+            self._finish_update(message)
+        else:
+            self._take_status(message)
+
+    def _finish_update(self, done: UpdateDone) -> None:
+        if done.serial is not None:
+            self._serials[done.apex] = done.serial
+            self._notify.tell(done.apex)
+        for connection, hello in self._workers.items():
+            if hello is not None and hello.number == done.worker:
+                connection.send(done)
+
     def _take_status(self, status: SecondaryStatus) -> None:
         before = self._statuses.get(status.apex)
         self._statuses[status.apex] = status
@@ -546,7 +570,7 @@ class Control:
         name = name_to_text(report.apex)
         status = self._statuses.get(report.apex)
         if status is None:
-            return ZoneStatus(name, report.serial or None)
+            return ZoneStatus(name, self._serials.get(report.apex, report.serial) or None)
         return ZoneStatus(
             name, status.serial, status.expired, status.last_check, status.last_change, status.next_try, status.error
         )

@@ -78,8 +78,31 @@ class Notified(msgspec.Struct, frozen=True, tag=True):
     client: str
 
 
+class UpdateAsked(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control, and control to the process that applies it: an update (RFC 2136) from who may."""
+
+    worker: int
+    number: int
+    """By which the worker knows it again."""
+    deadline: float
+    """Of the system's monotonic clock, in seconds: the client is told then that it failed, so it must not be applied
+    any more."""
+    packet: bytes
+
+
+class UpdateDone(msgspec.Struct, frozen=True, tag=True):
+    """The way back: what became of an update."""
+
+    worker: int
+    number: int
+    rcode: int
+    apex: bytes = b""
+    serial: int | None = None
+    """The new one; None: nothing has changed."""
+
+
 class Secondaries(msgspec.Struct, frozen=True, tag=True):
-    """Control to the process that keeps zones from primaries fresh: everything, at the start and after each reload."""
+    """Control to the process that writes to zones: everything, at the start and after each reload."""
 
     settings: Settings
     keys: tuple[Key, ...]
@@ -101,10 +124,11 @@ class SecondaryStatus(msgspec.Struct, frozen=True, tag=True):
     """Of the last try; empty if that was good."""
 
 
-ToSecondaries = Secondaries | Notified
+ToSecondaries = Secondaries | Notified | UpdateAsked
+FromSecondaries = SecondaryStatus | UpdateDone
 
-ToWorker = Configured | HealthChanged
-ToControl = Hello | Counted | Notified
+ToWorker = Configured | HealthChanged | UpdateDone
+ToControl = Hello | Counted | Notified | UpdateAsked
 
 
 class LoadReported(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
-"""What other name servers say, and what they get: signed questions, requests for transfers, NOTIFY.
+"""What other name servers say, and what they get: signed questions, requests for transfers, NOTIFY, updates.
 
-Pure but for reads of the zone store: packet, client, time and Peers in; a reply or a Transfer out. Plain questions
-never come here (respond.py).
+Pure but for reads of the zone store: packet, client, time and Peers in; a reply, a Transfer or a Later out. Plain
+questions never come here (respond.py).
 
 | RFC  | what                                                                                     |
 |------|------------------------------------------------------------------------------------------|
@@ -9,16 +9,18 @@ never come here (respond.py).
 | 5936 | AXFR, over TCP                                                                            |
 | 1995 | IXFR, over TCP; over UDP when it fits, else the SOA alone                                 |
 | 1996 | NOTIFY for zones that we have from a primary, from who may; it is passed on, and answered |
+| 2136 | UPDATE of names that who signs may update; it is passed on, and answered when that is done |
 
-Who may: `allow_transfer` of the zone, its primaries and `allow_notify`. Without an entry there, nobody. Where an entry
-names a key, an address alone is not enough.
+Who may: `allow_transfer` of the zone, its primaries and `allow_notify`, `allow_update`. Without an entry there, nobody.
+Where an entry names a key, an address alone is not enough.
 """
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 
+from steering.later import Later
 from steering.messages import Notified
-from steering.settings import Zone
+from steering.settings import UpdatePermission, Zone
 from steering.values import Permission
 from steering.wire import (
     AXFR,
@@ -36,6 +38,7 @@ from steering.wire import (
     SERVFAIL,
     SOA,
     UDP_PAYLOAD,
+    UPDATE,
     BadPacket,
     render_error,
 )
@@ -44,28 +47,38 @@ from steering.zones.message import Message, parse_message_untrusted
 from steering.zones.store import Store, StoreReader
 from steering.zones.transfer import Transfer, answer_over_udp, client_serial
 from steering.zones.tsig import Key, SignatureError, Signer, verify_request_untrusted
+from steering.zones.update import UpdateError, check_update_untrusted, is_named
 
 TRANSFERS = (AXFR, IXFR)
 
 Answer = Callable[[bytes, int], bytes | None]
 """A plain question, and the octets to be left free for a signature, to its reply."""
 
+AskUpdate = Callable[[bytes, Later], bool]
+"""An update that may be made, and the reply to it; False if nobody can be asked."""
+
 
 class Peers:
     """The other servers of a configuration."""
 
     def __init__(
-        self, store: Store, zones: Iterable[Zone], keys: Iterable[Key], notified: Callable[[Notified], None]
+        self,
+        store: Store,
+        zones: Iterable[Zone],
+        keys: Iterable[Key],
+        notified: Callable[[Notified], None],
+        ask_update: AskUpdate = lambda _packet, _later: False,
     ) -> None:
-        """`notified` hears of every NOTIFY that counts."""
+        """`notified` hears of every NOTIFY that counts, `ask_update` of every update that may be made."""
         self.store = store
         self.zones: Mapping[bytes, Zone] = {zone.name: zone for zone in zones}
         self.keys: Mapping[bytes, Key] = {key.name: key for key in keys}
         self.notified = notified
+        self.ask_update = ask_update
 
     def reply_untrusted(
         self, packet: bytes, client: str, now: float, reader: StoreReader, answer: Answer
-    ) -> bytes | None:
+    ) -> bytes | Later | None:
         """The reply to a packet of one message; `answer` answers what turns out to be a plain question."""
         try:
             message = parse_message_untrusted(packet)
@@ -81,6 +94,8 @@ class Peers:
             reply = self._answer_udp(message, client, signer, room, reader)
         elif message.opcode == NOTIFY:
             reply = _render_rcode(message, self._take_notify(message, client, signer))
+        elif message.opcode == UPDATE:
+            return self._take_update(packet, message, client, signer, now, reader)
         else:
             reply = _render_rcode(message, NOTIMP)
         return reply if reply is None or signer is None else signer.sign(reply, now)
@@ -138,6 +153,42 @@ class Peers:
         size = PLAIN_UDP_SIZE if message.edns_size is None else min(max(message.edns_size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
         return answer_over_udp(self.store, message.name, message, size - room)
 
+    def _take_update(
+        self, packet: bytes, message: Message, client: str, signer: Signer | None, now: float, reader: StoreReader
+    ) -> bytes | Later:
+        """Ask for an update, if it is one that may be made; the reply."""
+
+        def render(rcode: int) -> bytes:
+            reply = _render_rcode(message, rcode)
+            return reply if signer is None else signer.sign(reply, now)
+
+        later = Later(render)
+        try:
+            self._judge_update_untrusted(message, client, signer, reader)
+        except UpdateError as error:
+            return render(error.rcode)
+        return later if self.ask_update(packet, later) else render(SERVFAIL)
+
+    def _judge_update_untrusted(
+        self, message: Message, client: str, signer: Signer | None, reader: StoreReader
+    ) -> None:
+        """Raise UpdateError for what is no update, or may not be made (RFC 2136 sections 3.1, 3.3 and 3.4.1)."""
+        if message.is_response or message.rrtype != SOA or message.rrclass != IN:
+            raise UpdateError(FORMERR, "not a zone section of one SOA")
+        if message.name not in reader.zones:
+            raise UpdateError(NOTAUTH, "not a zone of ours")
+        zone = self.zones.get(message.name)
+        entries = [each for each in zone.allow_update if is_permitted([each], client, signer)] if zone else []
+        if not entries:
+            raise UpdateError(REFUSED, "from who may not")
+        check_update_untrusted(message)
+        for record in message.authorities:
+            if not any(
+                is_named(record.owner, each.names) and (not each.types or record.rrtype in each.types)
+                for each in entries
+            ):
+                raise UpdateError(REFUSED, "of what who asks may not")
+
     def _take_notify(self, message: Message, client: str, signer: Signer | None) -> int:
         """Pass a NOTIFY on, if it counts (RFC 1996 section 3.10); its RCODE."""
         if message.is_response or message.rrtype != SOA or message.rrclass != IN:
@@ -162,7 +213,7 @@ def is_transfer_request(packet: bytes) -> bool:
     return int.from_bytes(packet[position + 1 : position + 3], "big") in TRANSFERS
 
 
-def is_permitted(permissions: Iterable[Permission], client: str, signer: Signer | None) -> bool:
+def is_permitted(permissions: Iterable[Permission | UpdatePermission], client: str, signer: Signer | None) -> bool:
     """Whether any entry is for this client and this signature."""
     address = ipaddress.ip_address(client.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

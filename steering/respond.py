@@ -13,6 +13,7 @@ from typing import Final
 from steering.balance.lottery import Dice
 from steering.compose import NOT_OURS, TRANSFER, Location, compose
 from steering.cookies import Trust
+from steering.later import Later
 from steering.peers import Peers
 from steering.ratelimit import Decision
 from steering.wire import (
@@ -52,7 +53,7 @@ _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
 
 def respond(
     packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, room: int = 0
-) -> bytes | None:
+) -> bytes | Later | None:
     """The reply to a packet.
 
     `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds. `room` octets are left
@@ -89,14 +90,16 @@ def respond(
 
 def _respond_peer(
     packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, peers: Peers
-) -> bytes | None:
+) -> bytes | Later | None:
     """The reply to what a name server says; the rate limit counts what is refused."""
 
     def answer(question: bytes, room: int) -> bytes | None:
-        return respond(question, client, over_tcp, now, dice, world, room)
+        reply = respond(question, client, over_tcp, now, dice, world, room)
+        assert not isinstance(reply, Later), "it is a plain question"
+        return reply
 
     reply = peers.reply_untrusted(packet, client, now, world.zones, answer)
-    if reply is not None and reply[3] & 15 and not over_tcp and world.limit is not None:
+    if isinstance(reply, bytes) and reply[3] & 15 and not over_tcp and world.limit is not None:
         return reply if world.limit(client, ERROR, now) is Decision.SEND else None
     return reply
 

@@ -1,8 +1,10 @@
-"""TRIO: the process that keeps zones from primaries fresh (zones/refresh.py), and control's end of it.
+"""TRIO: the process that others' words change zones in, and control's end of it: it keeps zones from primaries fresh
+(zones/refresh.py), and applies updates (zones/updater.py), one at a time.
 
 Control runs it as a child while there are such zones: what a primary sends, and applying it, must not delay a probe.
-They talk in frames as in serve/feed.py over a socket pair: Secondaries and Notified to the child, SecondaryStatus back.
-A child that dies is started again, and told everything again; what it had published stays.
+They talk in frames as in serve/feed.py over a socket pair: Secondaries, Notified and UpdateAsked to the child,
+SecondaryStatus and UpdateDone back. A child that dies is started again, and told everything again; what it had
+published stays, and updates that it had not answered fail when their time is over.
 """
 
 import logging
@@ -21,10 +23,12 @@ import trio
 
 import geodata
 from steering.log import start_log
-from steering.messages import Notified, Secondaries, SecondaryStatus, ToSecondaries
+from steering.messages import FromSecondaries, Notified, Secondaries, ToSecondaries, UpdateAsked, UpdateDone
 from steering.serve.feed import Connection
+from steering.wire import SERVFAIL
 from steering.zones.refresh import Refresher
 from steering.zones.store import Store
+from steering.zones.updater import Updater
 
 RESTART_PAUSE = 1.0
 """Seconds."""
@@ -35,11 +39,11 @@ logger = logging.getLogger("waypost.control")
 class SecondaryZones:
     """Control's end: starts the child when there is something for it to do."""
 
-    def __init__(self, nursery: trio.Nursery, on_status: Callable[[SecondaryStatus], None]) -> None:
+    def __init__(self, nursery: trio.Nursery, hear: Callable[[FromSecondaries], None]) -> None:
         self._nursery = nursery
-        self._on_status = on_status
+        self._hear = hear
         self._wanted: Secondaries | None = None
-        self._connection: Connection[SecondaryStatus] | None = None
+        self._connection: Connection[FromSecondaries] | None = None
         self._running = False
 
     def replace(self, wanted: Secondaries) -> None:
@@ -47,7 +51,7 @@ class SecondaryZones:
         self._wanted = wanted
         if self._connection is not None:
             self._connection.send(wanted)
-        elif not self._running and any(zone.primaries for zone in wanted.settings.zones):
+        elif not self._running and any(zone.primaries or zone.allow_update for zone in wanted.settings.zones):
             self._running = True
             self._nursery.start_soon(self._run)
 
@@ -56,6 +60,13 @@ class SecondaryZones:
         if self._connection is not None:
             self._connection.send(notified)
 
+    def update(self, asked: UpdateAsked) -> None:
+        """Somebody who may asks for an update."""
+        if self._connection is not None:
+            self._connection.send(asked)
+        else:
+            self._hear(UpdateDone(asked.worker, asked.number, SERVFAIL))
+
     async def _run(self) -> None:
         while True:
             ours, theirs = socket.socketpair()
@@ -63,18 +74,18 @@ class SecondaryZones:
                 with theirs:
                     process: trio.Process = await nursery.start(_start_child, theirs.fileno())
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-                await Connection(stream, msgspec.msgpack.Decoder(SecondaryStatus)).run(self._converse)
+                await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
                 process.terminate()
-            logger.error("the process that keeps zones from primaries fresh has ended: starting it again")
+            logger.error("the process that refreshes and updates zones has ended: starting it again")
             await trio.sleep(RESTART_PAUSE)
 
-    async def _converse(self, connection: Connection[SecondaryStatus]) -> None:
+    async def _converse(self, connection: Connection[FromSecondaries]) -> None:
         assert self._wanted is not None, "it was started for something"
         self._connection = connection
         connection.send(self._wanted)
         try:
-            async for status in connection:
-                self._on_status(status)
+            async for message in connection:
+                self._hear(message)
         finally:
             self._connection = None
 
@@ -110,12 +121,18 @@ async def _run(end: socket.socket) -> None:
 
 async def _obey(nursery: trio.Nursery, connection: Connection[ToSecondaries]) -> None:
     refresher: Refresher | None = None
+    updater: Updater | None = None
     async for message in connection:
         if isinstance(message, Secondaries):
-            if refresher is None:
+            if refresher is None or updater is None:
                 store = Store(Path(message.settings.server.state) / "zones", write=True)
                 refresher = Refresher(store, nursery, random.random, connection.send)
+                updater = Updater(store)
             refresher.replace(message.settings, message.keys)
+            updater.replace(message.settings)
+        elif isinstance(message, UpdateAsked):
+            if updater is not None:
+                connection.send(await trio.to_thread.run_sync(updater.update, message))
         elif refresher is not None:
             refresher.notify(message.apex)
 

@@ -17,6 +17,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, KeysView
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,6 +53,7 @@ from steering.values import (
     Identifier,
     Listen,
     Name,
+    NamePattern,
     Network,
     Owner,
     PeerText,
@@ -63,9 +65,10 @@ from steering.values import (
     Secret,
     Subdivision,
     Token,
+    UpdatedType,
     Weight,
 )
-from steering.wire import name_to_text
+from steering.wire import name_to_text, split_labels
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "parse_settings"]
 
@@ -261,6 +264,18 @@ class SharedKey(msgspec.Struct, frozen=True):
         return f"SharedKey({self.name!r}, {self.algorithm!r})"
 
 
+class UpdatePermission(msgspec.Struct, frozen=True):
+    """[[zone.allow_update]]: who may update what (RFC 2136)."""
+
+    key: Name
+    names: Annotated[tuple[NamePattern, ...], Meta(min_length=1)]
+    """Wire format, lower case; the label * stands for any label, and ** for any number of them."""
+    types: tuple[UpdatedType, ...] = ()
+    """Without any, all but SOA."""
+    network: Network | None = None
+    """Where updates must come from."""
+
+
 class Zone(msgspec.Struct, frozen=True):
     """[[zone]]: a zone that waypost is authoritative for: from a file, from a primary, or of load balancers alone."""
 
@@ -277,6 +292,8 @@ class Zone(msgspec.Struct, frozen=True):
     """Who is told when the zone has changed."""
     journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
     """Changes that are kept for incremental transfers."""
+    allow_update: tuple[UpdatePermission, ...] = ()
+    """Who may update it, and what of it."""
 
 
 PoolNames = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -614,6 +631,20 @@ def check_zones(document: Document) -> Problems:
             yield key, "expected file, primaries, or nameservers for a zone of load balancers alone"
         if zone.allow_notify and not zone.primaries:
             yield (*key, "allow_notify"), "only for a zone with primaries"
+        if zone.allow_update and zone.primaries:
+            yield (*key, "allow_update"), "only for a zone without primaries: they are to be updated"
+        for position, entry in enumerate(zone.allow_update):
+            for place, pattern in enumerate(entry.names):
+                if not _can_be_below(pattern, zone.name):
+                    yield (*key, "allow_update", position, "names", place), "no such name can be in this zone"
+
+
+def _can_be_below(pattern: bytes, apex: bytes) -> bool:
+    """Whether a pattern is for names of a zone: as far as its last labels are plain, they are the zone's."""
+    labels, wanted = split_labels(pattern), split_labels(apex)
+    pairs = zip(reversed(labels), reversed(wanted), strict=False)
+    plain = takewhile(lambda pair: pair[0] != b"**", pairs)
+    return (b"**" in labels or len(labels) >= len(wanted)) and all(label in (b"*", part) for label, part in plain)
 
 
 def check_keys(document: Document) -> Problems:
@@ -621,7 +652,7 @@ def check_keys(document: Document) -> Problems:
     known = {key.name: name_to_text(key.name) for _, key in document.all(SharedKey)}
     used: set[bytes] = set()
     for place, zone in document.all(Zone):
-        for field_name in ("primaries", "allow_notify", "allow_transfer", "notify"):
+        for field_name in ("primaries", "allow_notify", "allow_transfer", "allow_update", "notify"):
             for position, peer in enumerate(getattr(zone, field_name)):
                 if peer.key is None:
                     continue

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import dns.exception
 import dns.name
+import dns.rdatatype
 import msgspec
 from msgspec import Meta
 
@@ -151,6 +152,25 @@ def parse_permission(text: str) -> Permission:
     return Permission(network, key)
 
 
+def parse_pattern(text: str) -> bytes:
+    """A pattern of DNS names: a name whose labels can be * for any one, and, once, ** for any number of them."""
+    name = _owner(text)
+    if name.labels.count(b"**") > 1:
+        raise ValueError("only one ** can be in a pattern")
+    return name.to_digestable()
+
+
+def parse_updated_type(text: str) -> int:
+    """The number of a record type that updates may change."""
+    try:
+        rrtype = int(dns.rdatatype.from_text(text))
+    except (dns.exception.DNSException, ValueError):
+        raise ValueError("not a record type") from None
+    if rrtype == dns.rdatatype.SOA or not rrtype or rrtype == dns.rdatatype.OPT or 128 <= rrtype <= 255:
+        raise ValueError("not a record type that can be updated")
+    return rrtype
+
+
 def parse_secret(text: str) -> bytes:
     """The octets of a secret in Base64."""
     try:
@@ -266,6 +286,8 @@ Network = Annotated[str, _text(parse_network, _NETWORK)]
 Continent = Annotated[str, _text(parse_continent, "a continent: " + ", ".join(CONTINENTS))]
 PeerText = Annotated[Peer, _text(parse_peer, _PEER)]
 PermissionText = Annotated[Permission, _text(parse_permission, _PERMISSION)]
+NamePattern = Annotated[bytes, _text(parse_pattern, "a DNS name or a pattern of names")]
+UpdatedType = Annotated[int, _text(parse_updated_type, "a record type")]
 Secret = Annotated[bytes, _text(parse_secret, _SECRET)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]

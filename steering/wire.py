@@ -35,6 +35,7 @@ ANY: Final = 255
 
 QUERY: Final = 0
 NOTIFY: Final = 4
+UPDATE: Final = 5
 """Opcodes."""
 
 IN: Final = 1
@@ -47,7 +48,10 @@ NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 YXDOMAIN: Final = 6
+YXRRSET: Final = 7
+NXRRSET: Final = 8
 NOTAUTH: Final = 9
+NOTZONE: Final = 10
 BADVERS: Final = 16
 
 NODE: Final = b"="
@@ -110,7 +114,8 @@ class BadPacket(Exception):
 
 
 class PeerPacket(BadPacket):
-    """No plain question but what name servers say to each other: signed, a NOTIFY, a request for a transfer (peers.py).
+    """No plain question but what name servers say to each other: signed, a NOTIFY, an UPDATE, a request for a transfer
+    (peers.py).
 
     Who has no peers answers it like any other BadPacket.
     """
@@ -178,7 +183,7 @@ def parse_query_untrusted(packet: bytes) -> Query:
     if flags & 0x80:
         raise BadPacket(None, "a response")
     if flags & 0x78:
-        kind = PeerPacket if flags & 0x78 == NOTIFY << 3 else BadPacket
+        kind = PeerPacket if flags & 0x78 in (NOTIFY << 3, UPDATE << 3) else BadPacket
         raise kind(NOTIMP, "opcode not implemented")
     counts = packet[4:12]
     try:

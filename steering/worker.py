@@ -21,7 +21,18 @@ from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
 from steering.cookies import CookieSigner
-from steering.messages import Counted, HealthChanged, Hello, Notified, OriginHealth, ToWorker
+from steering.later import Later, Waiting
+from steering.messages import (
+    Configured,
+    Counted,
+    HealthChanged,
+    Hello,
+    Notified,
+    OriginHealth,
+    ToWorker,
+    UpdateAsked,
+    UpdateDone,
+)
 from steering.peers import Peers, is_transfer_request
 from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
@@ -36,6 +47,8 @@ from steering.zones.transfer import Transfer
 
 COUNT_INTERVAL = 1.0
 """Seconds between two reports of the counters to control."""
+EXPIRE_INTERVAL = 0.5
+"""Seconds between two looks for clients that have waited for control for too long."""
 
 logger = logging.getLogger("waypost.worker")
 
@@ -55,6 +68,7 @@ class Worker:
         self._zones = StoreReader(store)
         self._control: Connection[ToWorker] | None = None
         """None while control is away: who is not heard then asks again, or the zone's own timers do."""
+        self._waiting = Waiting()
         self._world: World | None = None
         self._configured = trio.Event()
         self._limit = RateLimit()
@@ -69,6 +83,7 @@ class Worker:
                 nursery.start_soon(beat_while_well, self._end.beat)
                 nursery.start_soon(self._follow_control)
                 nursery.start_soon(self._serve)
+                nursery.start_soon(self._expire)
                 nursery.start_soon(wait_for_end, signals, self._end.lifeline, nursery.cancel_scope)
 
     async def _serve(self) -> None:
@@ -93,7 +108,7 @@ class Worker:
     def _count_udp(self, packets: int) -> None:
         self._udp += packets
 
-    def _answer_tcp(self, message: bytes, client: Address) -> bytes | Transfer | None:
+    def _answer_tcp(self, message: bytes, client: Address) -> bytes | Transfer | Later | None:
         self._tcp += 1
         with self._open_world() as world:
             if world.peers is not None and is_transfer_request(message):
@@ -110,6 +125,9 @@ class Worker:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report, connection)
             async for message in connection:
+                if isinstance(message, UpdateDone):
+                    self._waiting.finish(message.number, message.rcode)
+                    continue
                 try:
                     self._world = self._apply(message)
                 except GeoError:
@@ -119,7 +137,7 @@ class Worker:
                     self._configured.set()
             nursery.cancel_scope.cancel()
 
-    def _apply(self, message: ToWorker) -> World | None:
+    def _apply(self, message: Configured | HealthChanged) -> World | None:
         if isinstance(message, HealthChanged):
             # Without a world there is nothing to change: all of it is about to come.
             return None if self._world is None else self._world.with_health(_health_of(message.health))
@@ -132,12 +150,24 @@ class Worker:
             self._limit, self._limiter = limit, RateLimiter(limit, os.urandom(KEY_SIZE))
         cookies = CookieSigner(message.cookie_secrets)
         judge = self._limiter.judge if limit.responses_per_second else None
-        peers = Peers(self._store, message.settings.zones, message.keys, self._tell_notified)
+        peers = Peers(self._store, message.settings.zones, message.keys, self._tell_notified, self._ask_update)
         return make_world(message.settings, self._zones, maps, _health_of(message.health), cookies, judge, peers)
 
     def _tell_notified(self, notified: Notified) -> None:
         if self._control is not None:
             self._control.send(notified)
+
+    def _ask_update(self, packet: bytes, later: Later) -> bool:
+        asked = self._waiting.add(later, time.monotonic()) if self._control is not None else None
+        if self._control is None or asked is None:
+            return False
+        self._control.send(UpdateAsked(self._end.number, *asked, packet))
+        return True
+
+    async def _expire(self) -> None:
+        while True:
+            await trio.sleep(EXPIRE_INTERVAL)
+            self._waiting.expire(time.monotonic())
 
     async def _report(self, connection: Connection[ToWorker]) -> None:
         while True:

@@ -1,7 +1,7 @@
 """DNS over TCP (RFC 7766): each message with its length, two bytes, before it (RFC 1035 section 4.2.2).
 
 One task per connection reads, answers at once, and writes; `answer` is synchronous, so answers leave in the
-order of their questions, as many as came together in one write.
+order of their questions, as many as came together in one write. The rare answer that comes later is waited for.
 
 What a client can cost us is bounded, in time and in memory:
 - A client that sends nothing, or never finishes the message that it trickles in, is closed `idle` seconds
@@ -31,6 +31,8 @@ from typing import NoReturn, Protocol
 import msgspec
 import trio
 
+from steering.later import Later
+
 Address = tuple[str, int]  # of a client: canonical text without a scope, port
 
 
@@ -44,8 +46,8 @@ class Messages(Protocol):
         """No more is wanted."""
 
 
-Answer = Callable[[bytes, Address], bytes | Messages | None]
-"""Query to reply, neither with its length; None is silence."""
+Answer = Callable[[bytes, Address], bytes | Messages | Later | None]
+"""Query to reply, neither with its length; None is silence. A Later must get its reply in the end."""
 
 HEADER_LENGTH = 12  # bytes of the shortest message that has an ID to answer
 READ_SIZE = 4096  # bytes read, and answered without letting other tasks run
@@ -151,6 +153,11 @@ class StreamServer:
                     reply = self._reply(query, connection.address)
                     if isinstance(reply, bytes):
                         replies += reply
+                    elif isinstance(reply, Later):
+                        coming = _Coming()
+                        reply.send = coming.take
+                        await self._send(connection, replies, len(received) - position)
+                        replies = await coming.wait()
                     else:
                         with contextlib.closing(reply):
                             await self._send(connection, replies, len(received) - position)
@@ -177,16 +184,16 @@ class StreamServer:
                 return
             if trio.current_time() > end:
                 raise TcpError("the client takes a long reply too slowly")
-            await self._send(connection, bytearray(struct.pack("!H", len(message)) + message), unfinished)
+            await self._send(connection, bytearray(_frame(message)), unfinished)
             await trio.lowlevel.checkpoint()
 
-    def _reply(self, query: bytes, address: Address) -> bytes | Messages:
+    def _reply(self, query: bytes, address: Address) -> bytes | Messages | Later:
         """What to send for a query: nothing for silence. Raises TcpError, and logs, when `answer` fails."""
         try:
             reply = self._answer(query, address)
             if reply is None:
                 return b""
-            return struct.pack("!H", len(reply)) + reply if isinstance(reply, bytes) else reply
+            return _frame(reply) if isinstance(reply, bytes) else reply
         except Exception as error:
             logger.exception("no answer to %s from %s", query[:LOGGED_LENGTH].hex(), address[0])
             raise TcpError("the query could not be answered") from error
@@ -266,6 +273,28 @@ def take_message_untrusted(received: bytearray, position: int) -> bytes | None:
     if len(received) < position + 2 + length:
         return None
     return bytes(memoryview(received)[position + 2 : position + 2 + length])
+
+
+def _frame(message: bytes) -> bytes:
+    return struct.pack("!H", len(message)) + message
+
+
+class _Coming:
+    """The reply of a Later."""
+
+    def __init__(self) -> None:
+        self._come = trio.Event()
+        self._reply = b""
+
+    def take(self, reply: bytes) -> None:
+        """It has come."""
+        self._reply = reply
+        self._come.set()
+
+    async def wait(self) -> bytearray:
+        """The reply with its length."""
+        await self._come.wait()
+        return bytearray(_frame(self._reply))
 
 
 class _Connection:

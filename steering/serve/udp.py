@@ -8,11 +8,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import trio
 
 from steering.balance.lottery import Dice
+from steering.later import Later
 from steering.respond import respond
 from steering.wire import SERVFAIL, render_error
 from steering.world import World
@@ -65,17 +67,26 @@ def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice
                 packet, peer = receive(PACKET_SIZE)
                 received += 1
                 try:
-                    reply = respond(packet, peer[0], False, now, dice, world)
+                    reply: bytes | Later | None = respond(packet, peer[0], False, now, dice, world)
                 except Exception:  # the one door that no packet may break: say which it was
                     logger.exception("no answer to a packet from %s: %s", peer[0], packet[:LOGGED_LENGTH].hex())
                     reply = render_error(packet, SERVFAIL)
-                if reply is not None:
+                if isinstance(reply, Later):
+                    reply.send = partial(_send_later, send, peer)
+                elif reply is not None:
                     send(reply, peer)
         except BlockingIOError:
             pass  # all is read, or a full send buffer took the last reply
         except OSError as error:
             logger.debug("a reply was refused: %s", error)  # its client will ask again
     return received
+
+
+def _send_later(send: Send, peer: Any, reply: bytes) -> None:
+    try:
+        send(reply, peer)
+    except OSError as error:
+        logger.debug("a reply was refused: %s", error)  # its client will ask again
 
 
 def open_exchange(listener: socket.socket) -> tuple[Receive, Send]:

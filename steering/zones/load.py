@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -34,7 +35,9 @@ from steering.zones.node import (
     pack_node,
     unpack_node,
 )
+from steering.zones.overlay import Overlay
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
+from steering.zones.update import RRsets
 from steering.zones.zonefile import (
     FileRead,
     Record,
@@ -53,6 +56,8 @@ SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
 """Refresh, retry, expire and negative TTL of the SOA of a zone that has no file, in seconds."""
 RRSET_LIMIT = 65_000
 """Octets of records; more of one type could not be sent to anybody."""
+UPDATED_LIMIT = 10_000
+"""RRsets of a zone that updates have made otherwise than its source."""
 
 Defaults = Mapping[bytes, Mapping[int, RRset | None]]
 """Owner -> type -> what a load balancer answers there by default; None: nothing, whatever the zone file says."""
@@ -130,12 +135,44 @@ def _stage_zone(zone: Zone, defaults: Defaults, digest: bytes, now: float, write
     records: ZoneReader | list[Record] = (
         _make_records(zone, next_serial) if zone.file is None else read_zone(Path(zone.file), zone.name)
     )
+    overlay = Overlay(writer.read_updated(zone.name) if zone.allow_update else {})
     with writer.open_served(zone.name) as served:
-        content = ZoneContent(zone, records, defaults, served)
-        if old is not None and not old.expired and (zone.allow_transfer or zone.notify):
+        content = ZoneContent(zone, overlay.lay_over(records), defaults, served)
+        if old is not None and not old.expired and (zone.allow_transfer or zone.notify or zone.allow_update):
             content.advance_serial(old.serial, writer.room)
         stamp = Stamp(records.files if isinstance(records, ZoneReader) else (), digest)
-        return stage_content(content, stamp, writer)
+        return stage_content(content, stamp, writer, updated=overlay.settle())
+
+
+def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Mapping[bytes, RRsets]) -> LoadReport:
+    """Stage a zone as it is served, but with what an update makes of these owners, and the next serial.
+
+    Raises ZoneFileError, also for more than UPDATED_LIMIT RRsets that were updated.
+    """
+    old, encoded = writer.served[zone.name], writer.read_stamp(zone.name)
+    assert encoded is not None, "a zone that is served was made from something"
+    kept = writer.read_updated(zone.name)
+    overlay = Overlay(kept)
+    updated: dict[bytes, bytes | None] = {}
+    records: dict[bytes, list[Record]] = {}
+    with writer.open_served(zone.name) as served:
+        for owner in {zone.name: None, **owners}:
+            before = read_rrsets(zone.name, owner, served)
+            after = owners.get(owner, before)
+            updated |= overlay.update(owner, before, after)
+            records[owner] = [(owner, rrtype, ttl, each) for rrtype, (ttl, rdatas) in after.items() for each in rdatas]
+        if len(kept.keys() | {key for key, value in updated.items() if value is not None}) > UPDATED_LIMIT:
+            message = f"updates have made more than {UPDATED_LIMIT} RRsets"
+            raise ZoneFileError((ZoneProblem(name_to_text(zone.name), 0, message),))
+        content = ChangedContent(zone, records, defaults, served)
+        content.advance_serial(old.serial, writer.room)
+        return stage_content(content, msgspec.msgpack.decode(encoded, type=Stamp), writer, updated=updated)
+
+
+def read_rrsets(apex: bytes, owner: bytes, served: ServedNodes) -> dict[int, tuple[int, list[bytes]]]:
+    """What is served of an owner: type → TTL, RDATA."""
+    node = served.get(b"".join(key_labels(owner, apex)))
+    return merge_records(_unpack_records(owner, node)) if node is not None else {}
 
 
 def stage_secondary(
@@ -169,7 +206,13 @@ def stage_changes(
         return stage_content(changed, Stamp((), _digest(zone, defaults)), writer, timers)
 
 
-def stage_content(content: "ZoneContent", stamp: Stamp, writer: ZoneWriter, timers: bytes | None = None) -> LoadReport:
+def stage_content(
+    content: "ZoneContent",
+    stamp: Stamp,
+    writer: ZoneWriter,
+    timers: bytes | None = None,
+    updated: Mapping[bytes, bytes | None] = MappingProxyType({}),
+) -> LoadReport:
     """Stage what differs from what is served, or all of it where that is too much."""
     zone = content.zone
     old = writer.served.get(zone.name)
@@ -181,6 +224,7 @@ def stage_content(content: "ZoneContent", stamp: Stamp, writer: ZoneWriter, time
         stamp=msgspec.msgpack.encode(stamp),
         journal=zone.journal if zone.allow_transfer else 0,
         replaced=content.replaced if zone.primaries else {},
+        updated=updated,
         timers=timers,
     )
     difference = content.difference(writer.room) if old is not None and not old.expired else None
@@ -398,13 +442,17 @@ class ChangedContent(ZoneContent):
     def _read(self, key: bytes) -> bytes | None:
         return super()._read(key) if key in self._changing else self._served.get(key)
 
+    def nodes(self, keys: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """As of all the zone."""
+        return super().nodes({*self._served, *self._others} if keys is None else keys)
+
     def difference(self, limit: int) -> dict[bytes, bytes | None] | None:
         """As of all the zone."""
         gone = self._changing - self._same - self._others.keys()
         difference: dict[bytes, bytes | None] = {key: None for key in gone if self._served.get(key) is not None}
         difference |= self._changed(self.nodes(_with_ancestors(self._changing)))
         if any(_own_cut(key, node) != _own_cut(key, self._served.get(key)) for key, node in difference.items()):
-            difference |= self._changed(self.nodes(chain(self._others, set(self._served) - gone - self._others.keys())))
+            difference |= self._changed(self.nodes())
         return difference if len(difference) <= limit else None
 
     def __len__(self) -> int:
@@ -439,7 +487,7 @@ def _make_records(zone: Zone, serial: int) -> list[Record]:
 
 
 def _digest(zone: Zone, defaults: Defaults) -> bytes:
-    source = zone.name, zone.file, zone.nameservers, bool(zone.primaries)
+    source = zone.name, zone.file, zone.nameservers, bool(zone.primaries), bool(zone.allow_update)
     answers = sorted((owner, sorted(answers.items())) for owner, answers in defaults.items())
     return hashlib.sha256(msgspec.msgpack.encode((FORMAT, *source, answers))).digest()
 

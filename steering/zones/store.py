@@ -8,6 +8,7 @@ Databases
     garbage  generation -> nothing: generations that no zone serves, being loaded or being deleted
     journal  apex, number, part -> what the latest changes of a zone were (journal.py)
     replaced apex + key of an owner -> what a primary has where a load balancer answers (load.py)
+    updated  apex + owner + type -> an RRset that an update has made, laid over the zone's source (overlay.py)
     timers   apex -> when a zone was last compared with its primary, and when it is next (refresh.py)
 
 Rules
@@ -23,6 +24,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -106,6 +108,7 @@ class Store:
             self.garbage = self.environment.open_db(b"garbage")
             self.journal = self.environment.open_db(b"journal")
             self.replaced = self.environment.open_db(b"replaced")
+            self.updated = self.environment.open_db(b"updated")
             self.timers = self.environment.open_db(b"timers")
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"{directory}: {error}") from error
@@ -305,6 +308,8 @@ class Version(msgspec.Struct, frozen=True):
     """How many changes are kept for who has an older version."""
     replaced: Mapping[bytes, bytes] = {}
     """For the loader, who gets it back from `open_served`: by keys of the zone, which are without prefix."""
+    updated: Mapping[bytes, bytes | None] = {}
+    """For the loader, who gets it back from `read_updated`: what is new there, None for what goes."""
     timers: bytes | None = None
     """For the refresher, who gets it back from `read_timers`; None: as they are."""
 
@@ -378,6 +383,14 @@ class ZoneWriter:
         with self._store.environment.begin() as transaction:
             return transaction.get(apex, db=self._store.stamps)
 
+    def read_updated(self, apex: bytes) -> dict[bytes, bytes]:
+        """What updates have made of a zone, as its loader noted it."""
+        with self._store.environment.begin() as transaction:
+            cursor = transaction.cursor(self._store.updated)
+            cursor.set_range(apex)
+            items = takewhile(lambda item: item[0].startswith(apex), cursor.iternext())
+            return {key[len(apex) :]: value for key, value in items}
+
     @contextmanager
     def open_served(self, apex: bytes) -> Iterator[ServedNodes]:
         """What is served of a zone; of one that is not, nothing."""
@@ -442,12 +455,18 @@ class ZoneWriter:
                     _delete_below(transaction, store.replaced, apex)
                     for key, value in version.replaced.items():
                         transaction.put(apex + key, value, db=store.replaced)
+                    for key, updated in version.updated.items():
+                        if updated is None:
+                            transaction.delete(apex + key, db=store.updated)
+                        else:
+                            transaction.put(apex + key, updated, db=store.updated)
                     if version.timers is not None:
                         transaction.put(apex, version.timers, db=store.timers)
                     _log_change(store, transaction, apex)
                 for apex in removed:
                     Journal(transaction, store.journal, apex).clear()
                     _delete_below(transaction, store.replaced, apex)
+                    _delete_below(transaction, store.updated, apex)
                     transaction.delete(apex, db=store.timers)
                     transaction.put(self.served[apex].prefix, b"", db=store.garbage)
                     transaction.delete(apex, db=store.zones)

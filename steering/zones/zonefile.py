@@ -150,7 +150,7 @@ def check_owner(owner: bytes, is_apex: bool, rrsets: Mapping[int, tuple[int, Seq
         for type_ in (SOA, CNAME, DNAME)
         if count.get(type_, 0) > 1
     ]
-    if CNAME in count and (others := sorted(count.keys() - _BESIDE_CNAME)):
+    if CNAME in count and (others := sorted(count.keys() - BESIDE_CNAME)):
         problems.append(f"a CNAME record beside {', '.join(map(_type_text, others))}")
     return [f"{name_to_text(owner)}: {problem}" for problem in problems]
 
@@ -674,7 +674,7 @@ def _type_text(type_: int) -> str:
 
 _PTR: Final = 12
 _CAA: Final = 257
-_BESIDE_CNAME = {CNAME, 24, 25, 30, 46, 47}  # SIG, KEY, NXT, RRSIG, NSEC
+BESIDE_CNAME = {CNAME, 24, 25, 30, 46, 47}  # SIG, KEY, NXT, RRSIG, NSEC
 _NAMES_START = {NS: 0, CNAME: 0, _PTR: 0, MX: 2, 18: 2, SRV: 6, 36: 2, DNAME: 0}  # 18 AFSDB, 36 KX
 """Types whose rdata is a name from this octet on: the case of its letters makes no other record."""
 

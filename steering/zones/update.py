@@ -1,0 +1,169 @@
+"""Dynamic update (RFC 2136), the pure part: a message, and what is there, to what is there afterwards.
+
+    form (3.4.1, and 3.2.5 as far as it is form) ─> who may (peers.py) ─> prerequisites (3.2) ─> the records (3.4.2)
+
+Form and permission come before the prerequisites, which the RFC has first: a worker can judge them alone.
+
+The SOA is ours: nobody may update it, and its serial grows with each update that changes anything.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from steering.wire import (
+    ANY,
+    CNAME,
+    DNAME,
+    FORMERR,
+    IN,
+    NOTZONE,
+    NS,
+    NXDOMAIN,
+    NXRRSET,
+    OPT,
+    REFUSED,
+    SOA,
+    YXDOMAIN,
+    YXRRSET,
+    is_below,
+    name_to_text,
+    split_labels,
+)
+from steering.zones.message import ANY_CLASS, Message, MessageRecord
+from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, record_identity
+
+NONE_CLASS: Final = 254
+
+RRsets = Mapping[int, tuple[int, list[bytes]]]
+"""Of one owner: type → TTL, RDATA."""
+Read = Callable[[bytes], RRsets]
+"""Owner to what is there; nothing where there is nothing."""
+
+
+class UpdateError(Exception):
+    """An update that is not made; `rcode` says so to the client."""
+
+    def __init__(self, rcode: int, reason: str) -> None:
+        super().__init__(reason)
+        self.rcode = rcode
+
+
+def check_update_untrusted(message: Message) -> None:
+    """Raise UpdateError if prerequisites or updates are none, or are outside of the zone."""
+    for record in message.answers:
+        _check_prerequisite(record, message.name)
+    for record in message.authorities:
+        _check_record(record, message.name)
+
+
+def check_prerequisites(message: Message, read: Read) -> None:
+    """Raise UpdateError if what the client counts on is not so (section 3.2)."""
+    wanted: dict[tuple[bytes, int], set[tuple[int, bytes]]] = {}
+    for owner, rrtype, rrclass, _, rdata in message.answers:
+        text = name_to_text(owner)
+        rrsets = read(owner)
+        if rrclass == IN:
+            wanted.setdefault((owner, rrtype), set()).add(record_identity(rrtype, rdata))
+        elif rrtype == ANY and (rrclass == ANY_CLASS) != bool(rrsets):
+            raise UpdateError(*((YXDOMAIN, f"{text} is in use") if rrsets else (NXDOMAIN, f"{text} is not in use")))
+        elif rrtype != ANY and (rrclass == ANY_CLASS) != (rrtype in rrsets):
+            is_there = rrtype in rrsets
+            rcode = YXRRSET if is_there else NXRRSET
+            raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {rrtype}")
+    for (owner, rrtype), identities in wanted.items():
+        _, rdatas = read(owner).get(rrtype, (0, []))
+        if {record_identity(rrtype, rdata) for rdata in rdatas} != identities:
+            raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {rrtype}")
+
+
+def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:
+    """What each owner has afterwards, of those that change (section 3.4.2)."""
+    owners: dict[bytes, dict[int, tuple[int, list[bytes]]]] = {}
+    for record in message.authorities:
+        owner, rrtype, rrclass, _, _ = record
+        if owner not in owners:
+            owners[owner] = dict(read(owner))
+        rrsets = owners[owner]
+        is_apex = owner == message.name
+        if rrclass == IN:
+            _add(rrsets, record)
+        elif rrclass == NONE_CLASS:
+            _delete(rrsets, record, is_apex)
+        else:
+            for each in list(rrsets) if rrtype == ANY else [rrtype]:
+                if not (is_apex and each in (SOA, NS)):
+                    rrsets.pop(each, None)
+    return {owner: rrsets for owner, rrsets in owners.items() if rrsets != read(owner)}
+
+
+def is_named(owner: bytes, patterns: Iterable[bytes]) -> bool:
+    """Whether a name is one of these: in a pattern, the label * stands for one label, and ** for any number of them."""
+    labels = split_labels(owner)
+    return any(_matches(labels, split_labels(pattern)) for pattern in patterns)
+
+
+def _matches(labels: list[bytes], pattern: list[bytes]) -> bool:
+    if b"**" in pattern:
+        before = pattern.index(b"**")
+        behind = len(pattern) - before - 1
+        if len(labels) < before + behind:
+            return False
+        labels = labels[:before] + labels[len(labels) - behind :]
+        pattern = pattern[:before] + pattern[before + 1 :]
+    return len(labels) == len(pattern) and all(
+        wanted in (b"*", label) for label, wanted in zip(labels, pattern, strict=True)
+    )
+
+
+def _check_prerequisite(record: MessageRecord, apex: bytes) -> None:
+    owner, rrtype, rrclass, ttl, rdata = record
+    if ttl:
+        raise UpdateError(FORMERR, "a prerequisite with a TTL")
+    if not is_below(owner, apex):
+        raise UpdateError(NOTZONE, "a prerequisite outside of the zone")
+    if rrclass in (ANY_CLASS, NONE_CLASS):
+        if rdata or (rrtype != ANY and _is_meta(rrtype)):
+            raise UpdateError(FORMERR, "a prerequisite of a class that has no RDATA, or of a type that no zone has")
+    elif rrclass != IN or _is_meta(rrtype):
+        raise UpdateError(FORMERR, "a prerequisite of another class, or of a type that no zone has")
+
+
+def _check_record(record: MessageRecord, apex: bytes) -> None:
+    owner, rrtype, rrclass, ttl, rdata = record
+    if not is_below(owner, apex):
+        raise UpdateError(NOTZONE, "an update outside of the zone")
+    if rrclass == ANY_CLASS:
+        if ttl or rdata or (rrtype != ANY and _is_meta(rrtype)):
+            raise UpdateError(FORMERR, "a deletion of an RRset with a TTL or RDATA, or of a type that no zone has")
+    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or _is_meta(rrtype) or not rdata:
+        raise UpdateError(FORMERR, "an update of another class, of a type that no zone has, or without RDATA")
+    if rrtype == SOA:
+        raise UpdateError(REFUSED, "the SOA is ours")
+
+
+def _is_meta(rrtype: int) -> bool:
+    return not rrtype or rrtype == OPT or 128 <= rrtype <= 255
+
+
+def _add(rrsets: dict[int, tuple[int, list[bytes]]], record: MessageRecord) -> None:
+    """Section 3.4.2.2. All records of a type get the new TTL (RFC 2181 section 5.2)."""
+    _, rrtype, _, ttl, rdata = record
+    if rrsets.keys() - BESIDE_CNAME if rrtype == CNAME else CNAME in rrsets and rrtype not in BESIDE_CNAME:
+        return  # a CNAME stands alone: who comes second is ignored
+    _, rdatas = rrsets.get(rrtype, (0, []))
+    if rrtype in (CNAME, DNAME):
+        rdatas = []
+    same = record_identity(rrtype, rdata)
+    kept = [each for each in rdatas if record_identity(rrtype, each) != same]
+    rrsets[rrtype] = ttl if ttl <= MAX_TTL else 0, [*kept, rdata] if len(kept) == len(rdatas) else rdatas
+
+
+def _delete(rrsets: dict[int, tuple[int, list[bytes]]], record: MessageRecord, is_apex: bool) -> None:
+    """Section 3.4.2.4: one record; the last NS of the apex stays."""
+    _, rrtype, _, _, rdata = record
+    ttl, rdatas = rrsets.get(rrtype, (0, []))
+    kept = [each for each in rdatas if record_identity(rrtype, each) != record_identity(rrtype, rdata)]
+    if kept:
+        rrsets[rrtype] = ttl, kept
+    elif not (is_apex and rrtype == NS):
+        rrsets.pop(rrtype, None)

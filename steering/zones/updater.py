@@ -1,0 +1,76 @@
+"""Updates (RFC 2136) into the store: who may has been judged (peers.py); here they are made, each in one transaction.
+
+What is answered with NOERROR is on the disk. A zone whose configuration is just being changed, a disk that fails and an
+update that has waited for too long are SERVFAIL, and change nothing.
+"""
+
+import logging
+import time
+
+from steering.messages import UpdateAsked, UpdateDone
+from steering.settings import Settings
+from steering.settings import Zone as ZoneSettings
+from steering.wire import NOERROR, REFUSED, SERVFAIL, name_to_text
+from steering.zones.load import Defaults, assign_defaults, is_made_from, read_rrsets, stage_update
+from steering.zones.message import Message, parse_message_untrusted
+from steering.zones.store import Store, StoreError, ZoneWriter
+from steering.zones.update import UpdateError, apply_update, check_prerequisites
+from steering.zones.zonefile import ZoneFileError
+
+logger = logging.getLogger("waypost.update")
+
+
+class Updater:
+    """The zones that take updates."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._zones: dict[bytes, tuple[ZoneSettings, Defaults]] = {}
+
+    def replace(self, settings: Settings) -> None:
+        """The configuration from now on."""
+        self._zones = {zone.name: (zone, defaults) for zone, defaults in assign_defaults(settings) if zone.allow_update}
+
+    def update(self, asked: UpdateAsked) -> UpdateDone:
+        """Make an update, once nobody else stages zones; what became of it."""
+        message = parse_message_untrusted(asked.packet)
+        rcode, serial = NOERROR, None
+        try:
+            with self._store.writing():
+                if time.monotonic() >= asked.deadline:
+                    raise UpdateError(SERVFAIL, "it had to wait for too long")
+                serial = self._apply(message)
+        except UpdateError as error:
+            rcode = error.rcode
+            logger.info("zone %s: an update was not made: %s", name_to_text(message.name), error)
+        except ZoneFileError as error:
+            rcode = REFUSED
+            logger.warning("zone %s: an update was refused: %s", name_to_text(message.name), error)
+        except StoreError as error:
+            rcode = SERVFAIL
+            logger.error("zone %s: an update failed: %s", name_to_text(message.name), error)  # noqa: TRY400 - no trace
+        return UpdateDone(asked.worker, asked.number, rcode, message.name, serial)
+
+    def _apply(self, message: Message) -> int | None:
+        """The new serial, None if nothing changes; raises UpdateError, ZoneFileError or StoreError."""
+        apex = message.name
+        zone, defaults = self._zones.get(apex, (None, {}))
+        writer = ZoneWriter(self._store)
+        if zone is None or apex not in writer.served or not is_made_from(zone, defaults, writer):
+            raise UpdateError(SERVFAIL, "the configuration of the zone is just being changed")
+        steered = next((record.owner for record in message.authorities if record.owner in defaults), None)
+        if steered is not None:
+            raise UpdateError(REFUSED, f"{name_to_text(steered)} is steered by a load balancer")
+        with writer.open_served(apex) as served:
+
+            def read(owner: bytes) -> dict[int, tuple[int, list[bytes]]]:
+                return read_rrsets(apex, owner, served)
+
+            check_prerequisites(message, read)
+            owners = apply_update(message, read)
+        if not owners:
+            return None
+        report = stage_update(zone, defaults, writer, owners)
+        writer.publish()
+        logger.info("zone %s: serial %d, by an update", name_to_text(apex), report.serial)
+        return report.serial

@@ -1,0 +1,238 @@
+"""Updates into the store: kept beside the zone file, journaled, and the same as if the file had them."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.update
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from steering.messages import UpdateAsked, UpdateDone
+from steering.settings import Settings, parse_settings
+from steering.wire import MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, A
+from steering.zones import load as load_module
+from steering.zones.store import Store, StoreReader
+from steering.zones.updater import Updater
+from tests.steering.support import APEX, SERVER, name, opened_store, snapshot
+from tests.steering.zones.test_load import POOLS, balancer, load_zones, rdatas
+
+RECORDS = "www A 192.0.2.1\nsub.b A 192.0.2.2\nmx MX 1 www\n"
+UPDATES = 'allow_update = [{ key = "k", names = ["**"] }]\n[[key]]\nname = "k"\nsecret = "c2VjcmV0"\n'
+
+
+class Zone:
+    """A zone that takes updates."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder, self.store = folder, store
+        self.updater = Updater(store)
+        self.edition = 0
+
+    def load(self, serial: int, records: str = RECORDS, more: str = "", zone: str = UPDATES) -> int:
+        """How many names have changed."""
+        self.edition += 1
+        head = f"; {self.edition}\n$TTL 300\n@ SOA ns host {serial} 1 2 3 4\n@ NS ns.example.net.\n"
+        (self.folder / "com.zone").write_text(head + records)
+        settings = self.settings(more, zone)
+        (report,) = load_zones(settings, self.store)
+        self.updater.replace(settings)
+        return report.changed
+
+    def settings(self, more: str, zone: str) -> Settings:
+        text = (
+            f'{SERVER}{more}\n[[zone]]\nname = "example.com"\nfile = "com.zone"\nallow_transfer = ["127.0.0.1"]\n{zone}'
+        )
+        return parse_settings(text, self.folder / "waypost.toml")
+
+    def ask(self, update: dns.update.UpdateMessage, seconds: float = 60.0) -> UpdateDone:
+        return self.updater.update(UpdateAsked(3, 7, time.monotonic() + seconds, update.to_wire()))
+
+    def add(self, owner: str, rrtype: str, data: str, ttl: int = 60) -> UpdateDone:
+        update = dns.update.UpdateMessage("example.com")
+        update.add(owner, ttl, rrtype, data)
+        return self.ask(update)
+
+    def delete(self, owner: str, *what: str) -> UpdateDone:
+        update = dns.update.UpdateMessage("example.com")
+        update.delete(owner, *what)
+        return self.ask(update)
+
+    def nodes(self) -> dict[bytes, bytes]:
+        reader = StoreReader(self.store)
+        with snapshot(reader):
+            return dict(reader.walk(reader.zones[APEX]))
+
+    def records(self, owner: str, rrtype: int) -> list[str]:
+        key = b"".join(load_module.key_labels(name(owner), APEX))
+        return rdatas(self.nodes()[key], rrtype)
+
+    def kept(self) -> int:
+        with self.store.environment.begin() as transaction:
+            return int(transaction.stat(self.store.updated)["entries"])
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Iterator[Zone]:
+    with opened_store(tmp_path / "zones") as store:
+        yield Zone(tmp_path, store)
+
+
+def test_the_serial_grows_with_each_update_that_changes_something(zone: Zone) -> None:
+    zone.load(5)
+    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, 6)
+    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, None)
+    assert zone.delete("new") == UpdateDone(3, 7, NOERROR, APEX, 7)
+    assert zone.records("example.com.", SOA)[0].split()[2] == "7"
+
+
+def test_an_edition_of_the_file_keeps_updates_and_changes_the_rest(zone: Zone) -> None:
+    zone.load(5)
+    zone.add("www", "A", "192.0.2.9")
+    zone.delete("mx")
+    zone.load(100, RECORDS + "more A 192.0.2.3\n")
+    assert zone.records("www", A) == ["192.0.2.1", "192.0.2.9"]
+    assert zone.records("more", A) == ["192.0.2.3"]
+    assert b"mx\0" not in zone.nodes()
+    assert zone.records("example.com.", SOA)[0].split()[2] == "100"
+
+
+def test_what_the_file_says_too_is_the_files_again(zone: Zone) -> None:
+    zone.load(5)
+    zone.add("new", "TXT", "x", ttl=300)
+    assert zone.kept() == 1
+    assert zone.load(100, RECORDS + "new TXT x\n") == 1
+    assert zone.kept() == 0
+    zone.load(101)
+    assert b"new\0" not in zone.nodes()
+
+
+def test_nothing_is_kept_of_what_has_come_and_gone(zone: Zone) -> None:
+    zone.load(5)
+    for number in range(3):
+        zone.add(f"new{number}", "TXT", "x")
+        zone.delete(f"new{number}", "TXT", "x")
+    assert zone.kept() == 0
+    zone.delete("www")
+    assert zone.kept() == 1
+    zone.load(6, "")
+    assert zone.kept() == 0
+
+
+def test_a_deletion_is_kept_where_the_file_comes_to_have_it(zone: Zone) -> None:
+    zone.load(5)
+    zone.add("new", "TXT", "update")
+    zone.load(6, RECORDS + "new TXT file\n")
+    assert zone.records("new", TXT) == ['"update"']
+    zone.delete("new", "TXT")
+    zone.load(7, RECORDS + "new TXT file\n")
+    assert b"new\0" not in zone.nodes()
+
+
+def test_without_allow_update_the_file_alone_counts_and_nothing_is_lost(zone: Zone) -> None:
+    zone.load(5)
+    zone.add("new", "TXT", "x")
+    zone.load(5, zone="")
+    assert b"new\0" not in zone.nodes()
+    assert zone.add("other", "TXT", "x").rcode == SERVFAIL
+    zone.load(5)
+    assert zone.records("new", TXT) == ['"x"']
+
+
+def test_steered_names_are_refused_and_stay(zone: Zone) -> None:
+    more = POOLS + balancer("www.example.com") + balancer("example.com", '["MX"]')
+    zone.load(5, more=more)
+    assert zone.add("www", "TXT", "x").rcode == REFUSED
+    assert zone.delete("www").rcode == REFUSED
+    assert zone.add("new", "TXT", "x").rcode == NOERROR
+    assert zone.records("www", A) == ["192.0.2.1", "192.0.2.2"]
+    assert zone.records("example.com.", MX) == ["10 mx.example.com."]
+    zone.load(6, more=more + balancer("new.example.com"))
+    assert zone.records("new", A) == ["192.0.2.1", "192.0.2.2"]
+    assert zone.records("new", TXT) == ['"x"']
+
+
+def test_what_cannot_be_served_is_refused(zone: Zone) -> None:
+    zone.load(5)
+    before = zone.nodes()
+    update = dns.update.UpdateMessage("example.com")
+    for number in range(300):
+        update.add("large", 60, "TXT", f'"{number:0200}"')
+    assert zone.ask(update).rcode == NOERROR
+    for number in range(300, 600):
+        update.add("large", 60, "TXT", f'"{number:0200}"')
+    update = dns.update.UpdateMessage("example.com")
+    for number in range(300, 520):
+        update.add("large", 60, "TXT", f'"{number:0200}"')
+    assert zone.ask(update).rcode == REFUSED
+    assert len(zone.records("large", TXT)) == 300
+    assert zone.delete("large").rcode == NOERROR
+    assert zone.nodes().keys() == before.keys()
+
+
+def test_updated_rrsets_are_bounded(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_module, "UPDATED_LIMIT", 2)
+    zone.load(5)
+    assert [zone.add(f"n{number}", "TXT", "x").rcode for number in range(3)] == [NOERROR, NOERROR, REFUSED]
+    assert zone.add("n1", "TXT", "y").rcode == NOERROR
+    assert zone.delete("n0").rcode == NOERROR
+    assert zone.add("n2", "TXT", "x").rcode == NOERROR
+
+
+def test_what_comes_too_late_is_not_made(zone: Zone) -> None:
+    zone.load(5)
+    update = dns.update.UpdateMessage("example.com")
+    update.add("new", 60, "TXT", "x")
+    assert zone.ask(update, seconds=0).rcode == SERVFAIL
+    assert b"new\0" not in zone.nodes()
+
+
+def test_while_the_configuration_changes_nothing_is_made(zone: Zone) -> None:
+    zone.load(5)
+    load_zones(zone.settings(POOLS + balancer("www.example.com"), UPDATES), zone.store)
+    assert zone.add("www", "TXT", "x").rcode == SERVFAIL
+
+
+def test_a_zone_of_load_balancers_alone_takes_updates(zone: Zone) -> None:
+    more = POOLS + balancer("www.example.com")
+    text = f'{SERVER}{more}\n[[zone]]\nname = "example.com"\nnameservers = ["ns.example.net"]\n{UPDATES}'
+    settings = parse_settings(text, zone.folder / "waypost.toml")
+    load_zones(settings, zone.store, now=1000)
+    zone.updater.replace(settings)
+    assert zone.add("new", "TXT", "x").serial == 1001
+    load_zones(parse_settings(text.replace("ns.example.net", "ns2.example.net"), zone.folder / "x.toml"), zone.store)
+    assert zone.records("new", TXT) == ['"x"']
+
+
+OWNERS = ["www", "b", "sub.b", "mx", "new", "*.new", "example.com."]
+DATA = [
+    ("A", "192.0.2.1"),
+    ("A", "192.0.2.7"),
+    ("TXT", "x"),
+    ("NS", "ns.example.org."),
+    ("CNAME", "www"),
+    ("MX", "1 www"),
+]
+steps = st.lists(st.tuples(st.booleans(), st.sampled_from(OWNERS), st.sampled_from(DATA)), min_size=1, max_size=6)
+
+
+@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(messages=st.lists(steps, max_size=3))
+def test_the_store_is_as_if_the_file_was_read_with_the_updates(
+    zone: Zone, messages: list[list[tuple[bool, str, tuple[str, str]]]]
+) -> None:
+    zone.load(zone.edition + 1)
+    for message in messages:
+        update = dns.update.UpdateMessage("example.com")
+        for adds, owner, (rrtype, data) in message:
+            if adds:
+                update.add(owner, 300, rrtype, data)
+            else:
+                update.delete(owner, rrtype, data)
+        before = zone.nodes()
+        done = zone.ask(update)
+        assert done.rcode in (NOERROR, REFUSED)
+        assert (zone.nodes() != before) == (done.serial is not None)
+    assert zone.load(zone.edition) == 0
