@@ -1,11 +1,9 @@
 """Replies that come later: what a worker has asked control for, and the clients that wait.
 
-Pure but for the start of the numbers. Nobody waits for ever: what has no answer in time is answered with SERVFAIL, and
-of more than LIMIT at a time the next ones at once. A number is never one of an earlier worker's: what that one has
-asked is answered to nobody.
+Nobody waits for ever: what has no answer in time is answered with SERVFAIL, and
+of more than LIMIT at a time the next ones at once.
 """
 
-import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -33,8 +31,9 @@ class Later:
 class Waiting:
     """The replies that are not known yet, by the numbers that control is asked with."""
 
-    def __init__(self) -> None:
-        self._next = secrets.randbits(48)
+    def __init__(self, first: int) -> None:
+        """`first` is not near the numbers of an earlier worker: what that one has asked is answered to nobody."""
+        self._next = first
         self._open: dict[int, tuple[float, Later]] = {}
 
     def add(self, later: Later, now: float) -> tuple[int, float] | None:

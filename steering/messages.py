@@ -99,6 +99,8 @@ class UpdateDone(msgspec.Struct, frozen=True, tag=True):
     apex: bytes = b""
     serial: int | None = None
     """The new one; None: nothing has changed."""
+    reason: str = ""
+    """Why it was not made."""
 
 
 class Secondaries(msgspec.Struct, frozen=True, tag=True):

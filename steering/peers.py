@@ -17,6 +17,7 @@ Where an entry names a key, an address alone is not enough.
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from steering.later import Later
 from steering.messages import Notified
@@ -78,7 +79,7 @@ class Peers:
 
     def reply_untrusted(
         self, packet: bytes, client: str, now: float, reader: StoreReader, answer: Answer
-    ) -> bytes | Later | None:
+    ) -> bytes | None:
         """The reply to a packet of one message; `answer` answers what turns out to be a plain question."""
         try:
             message = parse_message_untrusted(packet)
@@ -94,8 +95,6 @@ class Peers:
             reply = self._answer_udp(message, client, signer, room, reader)
         elif message.opcode == NOTIFY:
             reply = _render_rcode(message, self._take_notify(message, client, signer))
-        elif message.opcode == UPDATE:
-            return self._take_update(packet, message, client, signer, now, reader)
         else:
             reply = _render_rcode(message, NOTIMP)
         return reply if reply is None or signer is None else signer.sign(reply, now)
@@ -153,10 +152,15 @@ class Peers:
         size = PLAIN_UDP_SIZE if message.edns_size is None else min(max(message.edns_size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
         return answer_over_udp(self.store, message.name, message, size - room)
 
-    def _take_update(
-        self, packet: bytes, message: Message, client: str, signer: Signer | None, now: float, reader: StoreReader
-    ) -> bytes | Later:
-        """Ask for an update, if it is one that may be made; the reply."""
+    def update_untrusted(self, packet: bytes, client: str, now: float, reader: StoreReader) -> bytes | Later | None:
+        """Ask for an update, if it is one that may be made; the reply to it."""
+        try:
+            message = parse_message_untrusted(packet)
+            signer = self._verify_untrusted(packet, message, now)
+        except BadPacket as bad:
+            return None if bad.rcode is None else render_error(packet, bad.rcode)
+        except _AnsweredError as answered:
+            return answered.reply
 
         def render(rcode: int) -> bytes:
             reply = _render_rcode(message, rcode)
@@ -173,7 +177,7 @@ class Peers:
         self, message: Message, client: str, signer: Signer | None, reader: StoreReader
     ) -> None:
         """Raise UpdateError for what is no update, or may not be made (RFC 2136 sections 3.1, 3.3 and 3.4.1)."""
-        if message.is_response or message.rrtype != SOA or message.rrclass != IN:
+        if message.rrtype != SOA or message.rrclass != IN:
             raise UpdateError(FORMERR, "not a zone section of one SOA")
         if message.name not in reader.zones:
             raise UpdateError(NOTAUTH, "not a zone of ours")
@@ -211,6 +215,15 @@ def is_transfer_request(packet: bytes) -> bool:
     while position < len(packet) and packet[position]:
         position += packet[position] + 1
     return int.from_bytes(packet[position + 1 : position + 3], "big") in TRANSFERS
+
+
+def is_update(packet: bytes) -> bool:
+    """Whether a packet asks for an update."""
+    return packet[2:3] in _UPDATE_FLAGS
+
+
+_UPDATE_FLAGS: Final = {bytes((UPDATE << 3 | low,)) for low in range(8)}
+"""The first octet of flags; responses are none."""
 
 
 def is_permitted(permissions: Iterable[Permission | UpdatePermission], client: str, signer: Signer | None) -> bool:

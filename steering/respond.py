@@ -8,7 +8,7 @@ remembered. The long one composes it (compose.py).
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from steering.balance.lottery import Dice
 from steering.compose import NOT_OURS, TRANSFER, Location, compose
@@ -26,6 +26,7 @@ from steering.wire import (
     IN,
     NODE,
     NOERROR,
+    NOTIMP,
     NSID,
     OWNER,
     PLAIN_UDP_SIZE,
@@ -53,7 +54,7 @@ _NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
 
 def respond(
     packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, room: int = 0
-) -> bytes | Later | None:
+) -> bytes | None:
     """The reply to a packet.
 
     `client` is the source address as text (a scope id may follow a %), `now` is in Unix seconds. `room` octets are left
@@ -88,17 +89,28 @@ def respond(
     return answer.render(query, _reply_size(edns, over_tcp) - room, scope, options)
 
 
+def respond_update(packet: bytes, client: str, over_tcp: bool, now: float, world: World) -> bytes | Later | None:
+    """The same for a packet that `is_update`, whose reply may come later."""
+    if world.peers is None:
+        return render_error(packet, NOTIMP)
+    return _limit(world.peers.update_untrusted(packet, client, now, world.zones), client, over_tcp, now, world)
+
+
 def _respond_peer(
     packet: bytes, client: str, over_tcp: bool, now: float, dice: Dice, world: World, peers: Peers
-) -> bytes | Later | None:
+) -> bytes | None:
     """The reply to what a name server says; the rate limit counts what is refused."""
 
     def answer(question: bytes, room: int) -> bytes | None:
-        reply = respond(question, client, over_tcp, now, dice, world, room)
-        assert not isinstance(reply, Later), "it is a plain question"
-        return reply
+        return respond(question, client, over_tcp, now, dice, world, room)
 
-    reply = peers.reply_untrusted(packet, client, now, world.zones, answer)
+    return _limit(peers.reply_untrusted(packet, client, now, world.zones, answer), client, over_tcp, now, world)
+
+
+Reply = TypeVar("Reply", bytes | None, bytes | Later | None)
+
+
+def _limit(reply: Reply, client: str, over_tcp: bool, now: float, world: World) -> Reply:
     if isinstance(reply, bytes) and reply[3] & 15 and not over_tcp and world.limit is not None:
         return reply if world.limit(client, ERROR, now) is Decision.SEND else None
     return reply

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ import geodata
 from steering.log import start_log
 from steering.messages import FromSecondaries, Notified, Secondaries, ToSecondaries, UpdateAsked, UpdateDone
 from steering.serve.feed import Connection
-from steering.wire import SERVFAIL
+from steering.wire import SERVFAIL, name_to_text
 from steering.zones.refresh import Refresher
 from steering.zones.store import Store
 from steering.zones.updater import Updater
@@ -132,7 +133,12 @@ async def _obey(nursery: trio.Nursery, connection: Connection[ToSecondaries]) ->
             updater.replace(message.settings)
         elif isinstance(message, UpdateAsked):
             if updater is not None:
-                connection.send(await trio.to_thread.run_sync(updater.update, message))
+                done = await trio.to_thread.run_sync(updater.update, message, time.monotonic)
+                if done.reason:
+                    logger.warning("zone %s: an update was not made: %s", name_to_text(done.apex), done.reason)
+                elif done.serial is not None:
+                    logger.info("zone %s: serial %d, by an update", name_to_text(done.apex), done.serial)
+                connection.send(done)
         elif refresher is not None:
             refresher.notify(message.apex)
 

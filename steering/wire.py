@@ -114,8 +114,7 @@ class BadPacket(Exception):
 
 
 class PeerPacket(BadPacket):
-    """No plain question but what name servers say to each other: signed, a NOTIFY, an UPDATE, a request for a transfer
-    (peers.py).
+    """No plain question but what name servers say to each other: signed, a NOTIFY, a request for a transfer (peers.py).
 
     Who has no peers answers it like any other BadPacket.
     """
@@ -183,7 +182,7 @@ def parse_query_untrusted(packet: bytes) -> Query:
     if flags & 0x80:
         raise BadPacket(None, "a response")
     if flags & 0x78:
-        kind = PeerPacket if flags & 0x78 in (NOTIFY << 3, UPDATE << 3) else BadPacket
+        kind = PeerPacket if flags & 0x78 == NOTIFY << 3 else BadPacket
         raise kind(NOTIMP, "opcode not implemented")
     counts = packet[4:12]
     try:

@@ -33,10 +33,10 @@ from steering.messages import (
     UpdateAsked,
     UpdateDone,
 )
-from steering.peers import Peers, is_transfer_request
+from steering.peers import Peers, is_transfer_request, is_update
 from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
-from steering.respond import respond
+from steering.respond import respond, respond_update
 from steering.serve.feed import Connection, connect_feed
 from steering.serve.tcp import Address, TcpLimits, serve_tcp
 from steering.serve.udp import serve_udp
@@ -68,7 +68,7 @@ class Worker:
         self._zones = StoreReader(store)
         self._control: Connection[ToWorker] | None = None
         """None while control is away: who is not heard then asks again, or the zone's own timers do."""
-        self._waiting = Waiting()
+        self._waiting = Waiting(random.getrandbits(48))
         self._world: World | None = None
         self._configured = trio.Event()
         self._limit = RateLimit()
@@ -113,6 +113,8 @@ class Worker:
         with self._open_world() as world:
             if world.peers is not None and is_transfer_request(message):
                 return world.peers.open_transfer_untrusted(message, client[0], time.time(), world.zones)
+            if is_update(message):
+                return respond_update(message, client[0], True, time.time(), world)
             return respond(message, client[0], True, time.time(), random.random, world)
 
     async def _follow_control(self) -> None:

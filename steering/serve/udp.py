@@ -15,7 +15,8 @@ import trio
 
 from steering.balance.lottery import Dice
 from steering.later import Later
-from steering.respond import respond
+from steering.peers import is_update
+from steering.respond import respond, respond_update
 from steering.wire import SERVFAIL, render_error
 from steering.world import World
 
@@ -67,7 +68,11 @@ def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice
                 packet, peer = receive(PACKET_SIZE)
                 received += 1
                 try:
-                    reply: bytes | Later | None = respond(packet, peer[0], False, now, dice, world)
+                    reply: bytes | Later | None
+                    if is_update(packet):
+                        reply = respond_update(packet, peer[0], False, now, world)
+                    else:
+                        reply = respond(packet, peer[0], False, now, dice, world)
                 except Exception:  # the one door that no packet may break: say which it was
                     logger.exception("no answer to a packet from %s: %s", peer[0], packet[:LOGGED_LENGTH].hex())
                     reply = render_error(packet, SERVFAIL)

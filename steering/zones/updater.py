@@ -4,8 +4,7 @@ What is answered with NOERROR is on the disk. A zone whose configuration is just
 update that has waited for too long are SERVFAIL, and change nothing.
 """
 
-import logging
-import time
+from collections.abc import Callable
 
 from steering.messages import UpdateAsked, UpdateDone
 from steering.settings import Settings
@@ -16,8 +15,6 @@ from steering.zones.message import Message, parse_message_untrusted
 from steering.zones.store import Store, StoreError, ZoneWriter
 from steering.zones.update import UpdateError, apply_update, check_prerequisites
 from steering.zones.zonefile import ZoneFileError
-
-logger = logging.getLogger("waypost.update")
 
 
 class Updater:
@@ -31,25 +28,19 @@ class Updater:
         """The configuration from now on."""
         self._zones = {zone.name: (zone, defaults) for zone, defaults in assign_defaults(settings) if zone.allow_update}
 
-    def update(self, asked: UpdateAsked) -> UpdateDone:
-        """Make an update, once nobody else stages zones; what became of it."""
+    def update(self, asked: UpdateAsked, clock: Callable[[], float]) -> UpdateDone:
+        """Make an update, once nobody else stages zones; what became of it. `clock` is that of the deadline."""
         message = parse_message_untrusted(asked.packet)
-        rcode, serial = NOERROR, None
         try:
             with self._store.writing():
-                if time.monotonic() >= asked.deadline:
+                if clock() >= asked.deadline:
                     raise UpdateError(SERVFAIL, "it had to wait for too long")
                 serial = self._apply(message)
-        except UpdateError as error:
-            rcode = error.rcode
-            logger.info("zone %s: an update was not made: %s", name_to_text(message.name), error)
-        except ZoneFileError as error:
-            rcode = REFUSED
-            logger.warning("zone %s: an update was refused: %s", name_to_text(message.name), error)
-        except StoreError as error:
-            rcode = SERVFAIL
-            logger.error("zone %s: an update failed: %s", name_to_text(message.name), error)  # noqa: TRY400 - no trace
-        return UpdateDone(asked.worker, asked.number, rcode, message.name, serial)
+        except (UpdateError, ZoneFileError, StoreError) as error:
+            other = REFUSED if isinstance(error, ZoneFileError) else SERVFAIL
+            rcode = error.rcode if isinstance(error, UpdateError) else other
+            return UpdateDone(asked.worker, asked.number, rcode, message.name, reason=str(error))
+        return UpdateDone(asked.worker, asked.number, NOERROR, message.name, serial)
 
     def _apply(self, message: Message) -> int | None:
         """The new serial, None if nothing changes; raises UpdateError, ZoneFileError or StoreError."""
@@ -72,5 +63,4 @@ class Updater:
             return None
         report = stage_update(zone, defaults, writer, owners)
         writer.publish()
-        logger.info("zone %s: serial %d, by an update", name_to_text(apex), report.serial)
         return report.serial

@@ -40,6 +40,7 @@ from steering.settings import (
     Server,
     Settings,
     SharedKey,
+    UpdatePermission,
     Zone,
 )
 
@@ -65,6 +66,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[[notifier]]`": Notifier,
     "`[[key]]`": SharedKey,
     "`[[zone]]`": Zone,
+    "`[[zone.allow_update]]`": UpdatePermission,
     "`[[export]]`": Export,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("nsupdate") is None, reason="nsupda
 KEYS = {
     "acme": "c2VjcmV0LW9mLWFjbWU=",
     "dyn": "c2VjcmV0LW9mLWR5bg==",
-    "transfer": "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI=",
+    "transfer": KEY_TEXT,
 }
 SETTINGS = (
     """

@@ -12,6 +12,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.tsig
+import dns.update
 import dns.xfr
 import dns.zone
 import msgspec
@@ -19,10 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steering.later import Later
 from steering.messages import Notified
-from steering.peers import Peers, is_permitted, is_transfer_request
+from steering.peers import Peers, is_permitted, is_transfer_request, is_update
 from steering.ratelimit import Decision
-from steering.respond import respond
+from steering.respond import respond, respond_update
 from steering.settings import Settings, parse_settings
 from steering.values import Permission
 from steering.world import World, make_world
@@ -52,6 +54,8 @@ class Stage:
         self.folder, self.store = folder, store
         self.heard: list[Notified] = []
         self.reader: StoreReader | None = None
+        self.asked: list[tuple[bytes, Later]] = []
+        self.control_is_there = True
 
     def load(self, serial: int, records: str, more: str = "", keys: str = TRANSFERS) -> World:
         text = f"$TTL 300\n@ SOA ns host {serial} 1 2 3 4\n@ NS ns.example.net.\n{records}\n"
@@ -61,8 +65,12 @@ class Stage:
 
     def world(self, settings: Settings) -> World:
         stage_zones(settings, self.store, NOW)()
-        peers = Peers(self.store, settings.zones, [KEY], self.heard.append)
+        peers = Peers(self.store, settings.zones, [KEY], self.heard.append, self.ask_update)
         return make_world(settings, StoreReader(self.store), HalvesMaps(), {}, peers=peers)
+
+    def ask_update(self, packet: bytes, later: Later) -> bool:
+        self.asked.append((packet, later))
+        return self.control_is_there
 
     def transfer(self, world: World, request: dns.message.Message, client: str = FRIEND) -> list[bytes]:
         """Every message of the reply."""
@@ -369,6 +377,111 @@ class TestNotify:
         assert not stage.heard
 
 
+UPDATES = (
+    'allow_update = [{ key = "xfr", names = ["_acme-challenge.**"], types = ["TXT"] }, '
+    '{ key = "xfr", names = ["*.dyn.example.com"], network = "192.0.2.0/24" }]\n'
+    '[[key]]\nname = "xfr"\nsecret = "c2VjcmV0"\n'
+)
+ACME = "_acme-challenge.example.com."
+
+
+def update(owner: str = ACME, rrtype: str = "TXT", data: str = "x", zone: str = "example.com") -> dns.message.Message:
+    request = dns.update.UpdateMessage(zone)
+    request.add(dns.name.from_text(owner), 60, rrtype, data)
+    return request
+
+
+def reply_to_update(world: World, packet: bytes, client: str = FRIEND) -> bytes | Later | None:
+    assert is_update(packet)
+    world.zones.begin()
+    try:
+        return respond_update(packet, client, False, NOW, world)
+    finally:
+        world.zones.end()
+
+
+class TestUpdate:
+    def rcode(self, stage: Stage, world: World, request: dns.message.Message, client: str = FRIEND) -> str:
+        """Of the reply that comes at once; "" if control is asked."""
+        before = len(stage.asked)
+        reply = reply_to_update(world, request.to_wire(), client)
+        if isinstance(reply, Later):
+            assert stage.asked[before:] == [(request.to_wire(), reply)]
+            return ""
+        assert reply is not None
+        read = dns.message.from_wire(reply, keyring=False)
+        assert (read.id, read.opcode()) == (request.id, dns.opcode.UPDATE)
+        return dns.rcode.to_text(read.rcode())
+
+    def test_who_may_update_what(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        assert self.rcode(stage, world, signed(update())) == ""
+        assert self.rcode(stage, world, signed(update()), STRANGER) == ""
+        assert self.rcode(stage, world, update()) == "REFUSED"
+        assert self.rcode(stage, world, signed(update(), dns.tsig.Key("xfr.", b"another", "hmac-sha256"))) == "NOTAUTH"
+        assert self.rcode(stage, world, signed(update("a.example.com."))) == "REFUSED"
+        assert self.rcode(stage, world, signed(update(rrtype="A", data="192.0.2.1"))) == "REFUSED"
+        dynamic = signed(update("a.dyn.example.com.", "A", "192.0.2.1"))
+        assert self.rcode(stage, world, dynamic) == ""
+        assert self.rcode(stage, world, dynamic, STRANGER) == "REFUSED"
+
+    def test_every_record_must_be_allowed(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        request = dns.update.UpdateMessage("example.com")
+        request.add("_acme-challenge", 60, "TXT", "x")
+        request.delete("a")
+        assert self.rcode(stage, world, signed(request)) == "REFUSED"
+
+    def test_a_whole_name_goes_only_where_all_types_are_allowed(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        for owner, rcode in (("_acme-challenge", "REFUSED"), ("a.dyn", "")):
+            request = dns.update.UpdateMessage("example.com")
+            request.delete(owner)
+            assert self.rcode(stage, world, signed(request)) == rcode
+
+    def test_of_what_is_no_zone_that_takes_updates(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        assert self.rcode(stage, world, signed(update(zone="example.org"))) == "NOTAUTH"
+        assert self.rcode(stage, world, signed(update(zone="example.net"))) == "REFUSED"
+        assert self.rcode(stage, world, signed(update("a.example.net."))) == "NOTZONE"
+        query = signed(dns.message.make_query("example.com", "A"))
+        query.set_opcode(dns.opcode.UPDATE)
+        assert self.rcode(stage, world, query) == "FORMERR"
+
+    def test_the_reply_is_signed(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        request = signed(update())
+        reply = reply_to_update(world, request.to_wire())
+        assert isinstance(reply, Later)
+        sent: list[bytes] = []
+        reply.send = sent.append
+        reply.finish(8)
+        read = dns.message.from_wire(sent[0], keyring={PEER_KEY.name: PEER_KEY}, request_mac=request.mac)
+        assert read.had_tsig
+        assert (read.rcode(), read.opcode(), read.id) == (dns.rcode.NXRRSET, dns.opcode.UPDATE, request.id)
+
+    def test_without_control_it_fails(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        stage.control_is_there = False
+        reply = reply_to_update(world, signed(update()).to_wire())
+        assert isinstance(reply, bytes)
+        assert reply[3] & 15 == dns.rcode.SERVFAIL
+
+    def test_the_rate_limit_counts_what_is_refused(self, stage: Stage) -> None:
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        world = msgspec.structs.replace(world, limit=lambda *_: Decision.DROP)
+        assert reply_to_update(world, update().to_wire()) is None
+        assert isinstance(reply_to_update(world, signed(update()).to_wire()), Later)
+
+    def test_who_has_no_peers_does_not_know_updates(self, stage: Stage) -> None:
+        world = msgspec.structs.replace(stage.load(1, "a TXT 1", keys=UPDATES), peers=None)
+        assert self.rcode(stage, world, update()) == "NOTIMP"
+
+    def test_a_response_is_none(self) -> None:
+        assert not is_update(b"\0\0\xa8" + bytes(9))
+        assert not is_update(b"")
+
+
 def test_a_zone_that_was_never_transferred_is_a_failure_and_not_a_lie(stage: Stage) -> None:
     world = stage.load(1, "a CNAME www.example.net.\nb MX 5 www.example.net.")
     for name, rrtype, rcode in (("www.example.net", "A", "SERVFAIL"), ("b.example.com", "MX", "NOERROR")):
@@ -410,11 +523,16 @@ def test_any_octets_ask_for_a_transfer_or_not(packet: bytes) -> None:
 
 @given(data=st.data())
 def test_what_servers_say_with_octets_changed_gets_a_reply_or_silence(data: st.DataObject, peers_world: World) -> None:
-    base = data.draw(st.sampled_from([axfr(), ixfr(1), notify(), signed(axfr()), signed(notify()), signed(ixfr(3))]))
+    base = data.draw(
+        st.sampled_from([axfr(), ixfr(1), notify(), update(), *map(signed, (axfr(), notify(), ixfr(3), update()))])
+    )
     packet = bytearray(base.to_wire())
     for _ in range(data.draw(st.integers(0, 3))):
         packet[data.draw(st.integers(0, len(packet) - 1))] = data.draw(st.integers(0, 255))
     whole = bytes(packet[: data.draw(st.integers(0, len(packet)))])
+    if is_update(whole):
+        answered = reply_to_update(peers_world, whole)
+        assert answered is None or isinstance(answered, Later) or answered[:2] == whole[:2]
     peers_world.zones.begin()
     try:
         reply = respond(whole, FRIEND, False, NOW, lambda: FIRST, peers_world)
@@ -435,4 +553,4 @@ def peers_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with opened_store(folder / "zones") as store:
         made = Stage(folder, store)
         made.load(1, "a TXT 1")
-        yield made.load(2, "a TXT 2")
+        yield made.load(2, "a TXT 2", keys=UPDATES)

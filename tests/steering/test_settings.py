@@ -28,6 +28,7 @@ from steering.settings import (
     Settings,
     SettingsError,
     SharedKey,
+    UpdatePermission,
     Zone,
     load_settings,
     parse_settings,
@@ -137,7 +138,19 @@ def test_a_good_file() -> None:
         ),
         zones=(
             Zone(name=EXAMPLE, file=str(HERE.absolute() / "zones/example.com.zone")),
-            Zone(name=b"\x04gslb" + EXAMPLE, nameservers=(b"\x03ns1" + EXAMPLE, b"\x03ns2" + EXAMPLE)),
+            Zone(
+                name=b"\x04gslb" + EXAMPLE,
+                nameservers=(b"\x03ns1" + EXAMPLE, b"\x03ns2" + EXAMPLE),
+                allow_update=(
+                    UpdatePermission(
+                        key=b"\3xfr\0",
+                        names=(b"\x0f_acme-challenge\2**\0", b"\1*\3dyn\4gslb" + EXAMPLE),
+                        types=(16, 65280),
+                        network="192.0.2.0/24",
+                    ),
+                    UpdatePermission(key=b"\3xfr\0", names=(b"\1a\4gslb" + EXAMPLE,)),
+                ),
+            ),
             Zone(
                 name=b"\x07example\x03net\0",
                 primaries=(

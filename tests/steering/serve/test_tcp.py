@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from steering.later import Later
 from steering.serve.tcp import (
     READ_SIZE,
     WRITE_SIZE,
@@ -239,6 +240,23 @@ class TestRepliesOfManyMessages:
                 await trio.sleep(5)
             assert LIMITS.stream < trio.current_time() - start < LIMITS.stream + 20
             assert messages.closed
+
+
+async def test_a_reply_that_comes_later_keeps_its_place() -> None:
+    later = Later(lambda rcode: bytes((rcode,)))
+
+    def answer_later(query: bytes, address: Address) -> bytes | Later | None:
+        return later if query[12:13] == b"l" else answer(query, address)
+
+    async with trio.open_nursery() as nursery:
+        client = Client(nursery, StreamServer(answer_later, LIMITS))
+        await client.ask(b"abc", b"l", b"def")
+        assert await client.hear() == b"cba"
+        await trio.testing.wait_all_tasks_blocked()
+        later.finish(5)
+        assert await client.stream.receive_some(3) == b"\0\1\5"
+        assert await client.hear() == b"fed"
+        await client.stream.aclose()
 
 
 async def test_silence_keeps_the_connection() -> None:

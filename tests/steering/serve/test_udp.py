@@ -14,6 +14,7 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from steering.later import Later
 from steering.respond import respond
 from steering.serve.udp import BURST, PACKET_SIZE, answer_burst, serve_udp
 from steering.settings import parse_settings
@@ -99,6 +100,17 @@ def test_each_packet_of_a_burst_is_answered_under_one_world(listener: socket.soc
         replies = [dns.message.from_wire(client.recv(4096)) for _ in range(50)]
     assert [reply.id for reply in replies] == list(range(50))
     assert all(reply.answer[0][0].to_text() == "192.0.2.1" for reply in replies)
+
+
+def test_a_reply_may_come_later(listener: socket.socket, open_world: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = Later(lambda rcode: bytes((rcode,)))
+    monkeypatch.setattr("steering.serve.udp.respond_update", lambda *_: later)
+    with connected(listener) as client:
+        client.send(b"\0\0\x28" + bytes(9))
+        assert burst(listener, open_world) == 1
+        later.finish(5)
+        assert client.recv(4096) == b"\5"
+    later.finish(5)  # nobody is there any more
 
 
 def test_a_flood_lets_others_have_their_turn(listener: socket.socket, open_world: Opener) -> None:

@@ -45,7 +45,7 @@ OUTSIDE = b"\7example\3net\0"
 ONE, TWO, THREE = b"\xc0\0\2\1", b"\xc0\0\2\2", b"\xc0\0\2\3"
 NS1, NS2 = b"\3NS1" + OUTSIDE, b"\3ns2" + OUTSIDE
 
-ZONE: dict[bytes, RRsets] = {
+ZONE: dict[bytes, dict[int, tuple[int, list[bytes]]]] = {
     APEX: {SOA: (300, [b"soa"]), NS: (300, [NS1, NS2]), TXT: (300, [b"\1x"])},
     WWW: {A: (300, [ONE, TWO]), TXT: (300, [b"\1x"])},
     ALIAS: {CNAME: (300, [WWW])},
