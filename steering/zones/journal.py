@@ -8,11 +8,11 @@ Who owns the serial
     nameservers   ours: Unix time, and always newer than before   the same
     primaries     the primary's, always                           default answers of its load balancers
 
-    Secondaries look at nothing but the serial. So in a zone of ours that others transfer (`allow_transfer`,
-    `notify`) or that takes updates, content that changes gets a newer serial even where the file's is not newer: the one that is served + 1.
-    When the file's serial becomes newer than that, it counts again. In a zone from a primary the serial must stay what
-    the primary says, or else its next change would not be seen: a change of the load balancers in it reaches our own
-    secondaries with the next change of the primary.
+    Secondaries look at nothing but the serial. So in a zone of ours that takes updates or that others transfer
+    (`allow_update`, `allow_transfer` or `notify`), content that changes gets a newer serial even where the file's is
+    not newer: the one that is served + 1. When the file's serial becomes newer than that, it counts again. In a zone
+    from a primary the serial must stay what the primary says, or else its next change would not be seen: a change of
+    the load balancers in it reaches our own secondaries with the next change of the primary.
     What a load brings, of a file or of a transfer, is compared with what is served, and the difference is the change.
     So the journal tells what was served here, whatever the source; it is never replayed, only sent.
 

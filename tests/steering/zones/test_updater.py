@@ -14,6 +14,7 @@ from steering.messages import UpdateAsked, UpdateDone
 from steering.settings import Settings, parse_settings
 from steering.wire import MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, A
 from steering.zones import load as load_module
+from steering.zones import store as store_module
 from steering.zones.node import key_labels
 from steering.zones.store import Store, StoreReader
 from steering.zones.updater import Updater
@@ -32,12 +33,12 @@ class Zone:
         self.updater = Updater(store)
         self.edition = 0
 
-    def load(self, serial: int, records: str = RECORDS, more: str = "", zone: str = UPDATES) -> int:
+    def load(self, serial: int, records: str = RECORDS, more: str = "") -> int:
         """How many names have changed."""
         self.edition += 1
         head = f"; {self.edition}\n$TTL 300\n@ SOA ns host {serial} 1 2 3 4\n@ NS ns.example.net.\n"
         (self.folder / "com.zone").write_text(head + records)
-        settings = self.settings(more, zone)
+        settings = self.settings(more, UPDATES)
         (report,) = load_zones(settings, self.store)
         self.updater.replace(settings)
         return report.changed
@@ -135,10 +136,12 @@ def test_a_deletion_is_kept_where_the_file_comes_to_have_it(zone: Zone) -> None:
 def test_without_allow_update_the_file_alone_counts_and_nothing_is_lost(zone: Zone) -> None:
     zone.load(5)
     zone.add("new", "TXT", "x")
-    zone.load(5, zone="")
+    without = zone.settings("", "")
+    load_zones(without, zone.store)
+    zone.updater.replace(without)
     assert b"new\0" not in zone.nodes()
     assert zone.add("other", "TXT", "x").rcode == SERVFAIL
-    zone.load(5)
+    load_zones(zone.settings("", UPDATES), zone.store)
     assert zone.records("new", TXT) == ['"x"']
 
 
@@ -178,6 +181,15 @@ def test_updated_rrsets_are_bounded(zone: Zone, monkeypatch: pytest.MonkeyPatch)
     assert zone.add("n1", "TXT", "y").rcode == NOERROR
     assert zone.delete("n0").rcode == NOERROR
     assert zone.add("n2", "TXT", "x").rcode == NOERROR
+
+
+def test_a_change_too_large_for_one_step_loses_no_name(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone.load(5)
+    before = zone.nodes()
+    monkeypatch.setattr(store_module, "DIFFERENCE_LIMIT", 1)
+    assert zone.add("b", "NS", "ns.example.org.").serial == 6
+    assert zone.nodes().keys() == {*before, b"b\0"}
+    assert zone.nodes()[b"b\0sub\0"][0] == 2
 
 
 def test_what_comes_too_late_is_not_made(zone: Zone) -> None:
