@@ -135,7 +135,7 @@ async def _obey(nursery: trio.Nursery, connection: Connection[ToSecondaries]) ->
             if updater is not None:
                 done = await trio.to_thread.run_sync(updater.update, message, time.monotonic)
                 if done.reason:
-                    logger.warning("zone %s: an update was not made: %s", name_to_text(done.apex), done.reason)
+                    logger.info("zone %s: an update was not made: %s", name_to_text(done.apex), done.reason)
                 elif done.serial is not None:
                     logger.info("zone %s: serial %d, by an update", name_to_text(done.apex), done.serial)
                 connection.send(done)

@@ -63,4 +63,5 @@ class Updater:
             return None
         report = stage_update(zone, defaults, writer, owners)
         writer.publish()
+        writer.collect_garbage()
         return report.serial

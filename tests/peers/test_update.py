@@ -48,7 +48,7 @@ class Primary:
         folder.mkdir()
         self.file = folder / "com.zone"
         self.secondary_port = free_port()
-        self.waypost = Waypost(folder, SETTINGS.replace("{port}", str(self.secondary_port)))
+        self.waypost = Waypost(folder, SETTINGS.replace("{port}", str(self.secondary_port)), workers=2)
         self.write(1, "www A 192.0.2.1")
 
     def write(self, serial: int, records: str) -> None:

@@ -190,6 +190,8 @@ def test_a_change_too_large_for_one_step_loses_no_name(zone: Zone, monkeypatch: 
     assert zone.add("b", "NS", "ns.example.org.").serial == 6
     assert zone.nodes().keys() == {*before, b"b\0"}
     assert zone.nodes()[b"b\0sub\0"][0] == 2
+    with zone.store.environment.begin() as transaction:
+        assert transaction.stat(zone.store.garbage)["entries"] == 0
 
 
 def test_what_comes_too_late_is_not_made(zone: Zone) -> None:
