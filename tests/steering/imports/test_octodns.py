@@ -16,7 +16,7 @@ from steering.imports import import_files
 from steering.imports.source import File, SourceError
 from steering.settings import LoadBalancer
 
-from .support import HAS_POOL_SETS, SAMPLES, import_document, import_samples, notes, read, spoiled
+from .support import SAMPLES, import_document, import_samples, notes, read, spoiled
 
 ZONE = "example.com.yaml"
 
@@ -103,8 +103,7 @@ def test_split_zones_and_merged_tables() -> None:
     assert settings.zones[0].name == b"\7example\3org\0"
     assert settings.load_balancers[0].name == b"\4shop\7example\3org\0"
     assert 'type = "icmp"' in imported.configuration
-    if HAS_POOL_SETS:
-        assert imported.left_out == ()
+    assert imported.left_out == ()
 
 
 @pytest.mark.parametrize(
