@@ -22,9 +22,10 @@ import dns.rdatatype
 import msgspec
 from msgspec import Meta, field
 
+from monitors.address import Address
 from steering.problems import Key, Problem, SettingsError, locate_problems
 from steering.reading import Document, read_document
-from steering.values import Address, Country, Network, Region, Subdivision
+from steering.values import Country, Network, Region, Subdivision
 
 POOL = "pool:"
 RECORDS = ("must_get", "must_not_get")

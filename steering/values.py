@@ -21,6 +21,7 @@ from msgspec import Meta
 from geodata.continents import CONTINENTS
 from geodata.place import is_subdivision
 from geodata.regions import REGIONS, Regions
+from monitors.address import parse_address
 from steering.problems import Key, did_you_mean
 from steering.reading import BAD, Document
 from steering.records import RECORDS, RecordError
@@ -47,17 +48,6 @@ def parse_record_type(text: str) -> int:
     if text not in RECORDS:
         raise ValueError("not a record type that can be steered" + did_you_mean(text, RECORDS))
     return RECORDS[text].type
-
-
-def parse_address(text: str) -> str:
-    """An IP address in canonical form."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError("expected an IPv4 or IPv6 address; host names are not looked up") from None
-    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id or address.ipv4_mapped):
-        raise ValueError("expected an address without a scope, and not an IPv4 address inside an IPv6 one")
-    return str(address)
 
 
 def parse_listen(text: str) -> str:
@@ -260,7 +250,6 @@ Name = Annotated[bytes, _text(parse_name, "a DNS name")]
 Owner = Annotated[bytes, _text(parse_owner, "a DNS name or a wildcard")]
 RecordType = Annotated[int, _text(parse_record_type, "a record type: " + ", ".join(RECORDS))]
 Resolver = Annotated[tuple[str, int], _text(parse_resolver, _RESOLVER)]
-Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
 Listen = Annotated[str, _text(parse_listen, _LISTEN)]
 Network = Annotated[str, _text(parse_network, _NETWORK)]
 Continent = Annotated[str, _text(parse_continent, "a continent: " + ", ".join(CONTINENTS))]

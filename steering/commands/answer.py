@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodata.regions import REGIONS, Regions
+from monitors.address import parse_address
 from steering import offline
 from steering.balance.explain import PoolReason
 from steering.balance.pools import Health, Verdict
@@ -29,7 +30,7 @@ from steering.commands.command import (
 from steering.offline import Client, Told
 from steering.settings import Settings, load_settings
 from steering.traffic import PlaceTraffic, show_shares
-from steering.values import parse_address, parse_country, parse_network, parse_subdivision
+from steering.values import parse_country, parse_network, parse_subdivision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

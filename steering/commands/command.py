@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from geodata.csvtable import read_rows
+from monitors.address import parse_address
 from monitors.notify.wording import time_in_words
 from steering.messages import OverrideStatus, Status
 from steering.offline import Offline
@@ -18,7 +19,7 @@ from steering.reading import parse_duration
 from steering.serve.control_socket import ControlError, Message, ask_control
 from steering.settings import Settings
 from steering.traffic import scale
-from steering.values import parse_address, parse_country, parse_listen
+from steering.values import parse_country, parse_listen
 
 GOOD, BAD, USAGE = 0, 1, 2
 PIPE_WIDTH = 500
