@@ -271,6 +271,8 @@ class Control:
             for key in ("listen", "state", "workers")
             if getattr(settings.server, key) != getattr(self._server, key)
         ]
+        if self._answers and self._running and settings.powerdns != self._running.settings.powerdns:
+            problems.append(f"{self._path}: powerdns cannot change while waypost runs; restart it for that")
         try:
             check_ping_permission(ping_families(targets_of(settings)))
         except PingNotPermitted as error:

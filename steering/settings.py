@@ -41,6 +41,7 @@ from steering.records.cname import CNAME
 from steering.values import (
     CharacterString,
     Country,
+    FileMode,
     FilePath,
     Identifier,
     Listen,
@@ -86,8 +87,11 @@ def parse_settings(text: str, file: Path) -> "Settings":
     return settings
 
 
-class Server(msgspec.Struct, frozen=True):
-    """[server]: where questions arrive, and where everything is kept that must survive."""
+class Server(msgspec.Struct, frozen=True, omit_defaults=True):
+    """[server]: where questions arrive, and where everything is kept that must survive.
+
+    Defaults do not travel: an empty `listen` is none that may be written.
+    """
 
     state: FilePath
     """The state directory."""
@@ -104,6 +108,15 @@ class Server(msgspec.Struct, frozen=True):
     rate_limit: RateLimit = RateLimit()
     resolvers: tuple[Resolver, ...] = ()
     """Address and port of the name servers that look up the host names of origins; without any, the system's."""
+
+
+class PowerDns(msgspec.Struct, frozen=True):
+    """[powerdns]: where PowerDNS asks, which has us as its backend `remote`."""
+
+    socket: FilePath | None = None
+    mode: FileMode = "0660"
+    listen: Listen | None = None
+    """HTTP, with `post_json`."""
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -236,6 +249,8 @@ class Settings(msgspec.Struct, frozen=True):
     """A table of regions instead of the one that waypost ships with."""
     http: Http | None = None
     """Without it, nothing is served over HTTP."""
+    powerdns: PowerDns | None = None
+    """Without it, we are no backend of PowerDNS."""
     geo: tuple[GeoSource, ...] = ()
     """The first source that knows a place wins; without any, the country data that waypost ships with."""
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
@@ -256,7 +271,11 @@ Problems = Iterator[tuple[Key, str]]
 def check_listen(document: Document) -> Problems:
     """Whoever has something to answer listens."""
     for key, server in document.all(Server):
-        if not server.listen and (document.tables("zone") or document.tables("load_balancer")):
+        if (
+            not server.listen
+            and not any(document.all(PowerDns))
+            and (document.tables("zone") or document.tables("load_balancer"))
+        ):
             yield (*key, "listen"), "missing; expected a list, not empty, as there are zones or load balancers"
 
 
@@ -266,6 +285,13 @@ def check_workers(document: Document) -> Problems:
     for key, server in document.all(Server):
         if server.workers > most:
             yield (*key, "workers"), f"expected at most 4 for each processor core, here {most}"
+
+
+def check_powerdns(document: Document) -> Problems:
+    """PowerDNS can ask somewhere."""
+    for key, powerdns in document.all(PowerDns):
+        if powerdns.socket is None and powerdns.listen is None:
+            yield key, "expected socket, listen or both"
 
 
 def check_http(document: Document) -> Problems:
@@ -283,6 +309,7 @@ def check_duplicates(document: Document) -> Problems:
     for key, server in document.all(Server):
         identities += [((*key, "listen", place), listen) for place, listen in enumerate(server.listen)]
     identities += [((*key, "listen"), http.listen) for key, http in document.all(Http)]
+    identities += [((*key, "listen"), each.listen) for key, each in document.all(PowerDns) if each.listen]
     identities += [((*key, "path"), (GeoSource, source.path)) for key, source in document.all(GeoSource)]
     identities += [((*key, "name"), (Monitor, monitor.name)) for key, monitor in document.all(Monitor)]
     identities += [((*key, "name"), (Pool, pool.name)) for key, pool in document.all(Pool)]
@@ -473,6 +500,7 @@ def check_fallbacks(document: Document) -> Problems:
 CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_listen,
     check_workers,
+    check_powerdns,
     check_http,
     check_duplicates,
     check_monitors,

@@ -180,6 +180,7 @@ Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]
 FilePath = Annotated[str, Meta(extra={"path": True}, description="the path of a file or directory")]
+FileMode = Annotated[str, Meta(pattern=r"^0?[0-7]{3}\Z", description='the mode of a file, like "0660"')]
 Records = Annotated[
     dict[int, tuple[bytes, ...]], Meta(extra={"read": read_records}, description="a table of record texts")
 ]

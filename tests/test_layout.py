@@ -32,6 +32,7 @@ TABLES: dict[str, Mapping[str, object]] = {
 SHARED = {
     "steering/balance/policies/policy.py",
     "steering/beside/export.py",
+    "steering/beside/powerdns_remote.py",
     "steering/beside/writer.py",
     "steering/commands/command.py",
     "steering/records/record.py",
