@@ -106,6 +106,8 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     cookie_secrets: FilePath | None = None
     """A file of secrets for DNS cookies that servers of one address share; without it, waypost makes its own."""
     rate_limit: RateLimit = RateLimit()
+    proxy_from: tuple[Network, ...] = ()
+    """Networks of proxies that say with the PROXY protocol for whom they ask; they must."""
     resolvers: tuple[Resolver, ...] = ()
     """Address and port of the name servers that look up the host names of origins; without any, the system's."""
 

@@ -74,7 +74,7 @@ class Worker:
             for listener in self._end.udp:
                 nursery.start_soon(serve_udp, listener, self._open_world, random.random, self._count_udp)
             if self._end.tcp:
-                nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE))
+                nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE), self._is_proxy)
             if self._end.backend:
                 nursery.start_soon(serve_backend, self._end.backend, self._answer_powerdns)
 
@@ -92,6 +92,10 @@ class Worker:
 
     def _count_udp(self, packets: int) -> None:
         self._udp += packets
+
+    def _is_proxy(self, address: str) -> bool:
+        is_proxy = None if self._world is None else self._world.is_proxy
+        return is_proxy is not None and is_proxy(address)
 
     def _answer_tcp(self, message: bytes, client: Address) -> bytes | None:
         self._tcp += 1

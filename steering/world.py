@@ -15,6 +15,7 @@ from steering.balance.plans import Plan, balancer_pools, make_plan
 from steering.balance.pools import Health, PoolState, Verdict, judge_pool
 from steering.balance.rules import Rules, split_world
 from steering.cookies import CookieSigner
+from steering.proxy import make_proxies
 from steering.ratelimit import Decision
 from steering.settings import LoadBalancer, Pool, Server, Settings
 from steering.wire import Answer
@@ -94,6 +95,8 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """None: cookies are ignored."""
     limit: Limit | None = None
     """None: no limit."""
+    is_proxy: Callable[[str], bool] | None = None
+    """Whether an address is of a proxy, which says for whom it asks (proxy.py); None: there are none."""
     memo: dict[tuple[bytes, int], Answer | Steering] = msgspec.field(default_factory=dict)
     """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
@@ -152,6 +155,7 @@ def make_world(
         identity=Identity.of(settings.server),
         cookies=cookies,
         limit=limit,
+        is_proxy=make_proxies(settings.server.proxy_from),
     )
 
 
