@@ -6,8 +6,8 @@ A configuration is taken in this order, and up to the last step nothing that run
 3. every target that is new has its first result, or has had the time for one: nobody is told a guess;
 4. zones are published, and the workers get the configuration.
 
-For `waypost probe` there is nothing to answer: of a configuration only what is probed and told counts, nothing is
-prepared, and the zones that the state directory may have are left alone.
+For `waypost probe` there is nothing to answer: of a configuration only what is probed, told and written into other
+servers counts, nothing is prepared, and the zones that the state directory may have are left alone.
 """
 
 import logging
@@ -32,6 +32,7 @@ from monitors.probes import ping_families
 from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import Scheduler, open_scheduler
 from steering.balance.pools import judge_pool
+from steering.beside.updater import Updater, concerns
 from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
 from steering.keeper import HealthKeeper, judge_row, targets_of
@@ -96,7 +97,9 @@ class Running(msgspec.Struct, frozen=True):
 def without_answers(settings: Settings) -> Settings:
     """What of a configuration is left when nothing is answered."""
     server = msgspec.structs.replace(settings.server, listen=(), workers=1, cookie_secrets=None)
-    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=())
+    # Their answers may still be written into other servers.
+    balancers = tuple(each for each in settings.load_balancers if any(concerns(at, each) for at in settings.updates))
+    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=balancers)
 
 
 def run_control(path: Path, settings: Settings, answers: bool, end: ControlEnd) -> None:
@@ -143,6 +146,7 @@ async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -
                 await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 nursery.start_soon(control.exports.run)
+                nursery.start_soon(control.updates.run)
                 nursery.start_soon(control.watch_geo)
                 end.ready()
                 async for _ in hangups:
@@ -171,6 +175,8 @@ class Control:
         self._answers = answers
         self.exports = ExportWriter(lambda: health.verdicts)
         """The files for other servers; to be run."""
+        self.updates = Updater(Path(server.state), lambda: health.verdicts)
+        """What is written into other servers; to be run."""
         self._stalled = False
         self._server = server
         self._health = health
@@ -257,6 +263,7 @@ class Control:
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         self.exports.replace(running.settings.exports, running.settings.pools)
+        self.updates.replace(running.settings)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
         for pool in running.settings.pools:
@@ -364,7 +371,9 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        settings = msgspec.structs.replace(self._running.settings, zones=(), notifiers=(), exports=(), http=None)
+        settings = msgspec.structs.replace(
+            self._running.settings, zones=(), notifiers=(), exports=(), updates=(), keys=(), http=None
+        )
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets)
 
     def is_well(self) -> bool:
@@ -377,6 +386,7 @@ class Control:
 
     def _tell_health(self, change: OriginHealth) -> None:
         self.exports.mark_changed()
+        self.updates.mark_changed()
         for connection in self._workers:
             connection.send(HealthChanged((change,)))
 
@@ -472,6 +482,7 @@ class Control:
             probes=self._scheduler.statistics(),
             notifiers=self._notifications.statistics(),
             exports=self.exports.status(),
+            updates=self.updates.status(),
         )
 
     def _pool_status(self, pool: Pool, monitor: Monitor | None) -> PoolStatus:

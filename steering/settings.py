@@ -29,8 +29,10 @@ from monitors.monitor import Monitor, Port
 from monitors.notify import AnyNotifier
 from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
-from steering.beside import AnyExport
+from steering.beside import AnyExport, AnyUpdate
+from steering.beside.dns_update import DnsUpdate
 from steering.beside.export import Export
+from steering.beside.update import Update
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
 from steering.ratelimit import RateLimit
 from steering.reading import Document, read_document
@@ -52,10 +54,12 @@ from steering.values import (
     RecordType,
     Region,
     Resolver,
+    Secret,
     Subdivision,
     Token,
     Weight,
 )
+from steering.wire import is_below, name_to_text
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "parse_settings"]
 
@@ -197,6 +201,19 @@ class Pool(msgspec.Struct, frozen=True):
     """With fewer healthy origins the pool is down."""
 
 
+class SharedKey(msgspec.Struct, frozen=True):
+    """[[key]]: a key for TSIG (RFC 8945) that is shared with other name servers."""
+
+    name: Name
+    algorithm: Literal["hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    secret: Secret | None = None
+    secret_file: FilePath | None = None
+    """Its first line is the secret."""
+
+    def __repr__(self) -> str:
+        return f"SharedKey({self.name!r}, {self.algorithm!r})"
+
+
 class Zone(msgspec.Struct, frozen=True):
     """[[zone]]: a zone that waypost is authoritative for: from a file, or of load balancers alone."""
 
@@ -258,9 +275,11 @@ class Settings(msgspec.Struct, frozen=True):
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
     pools: tuple[Pool, ...] = field(name="pool", default=())
     notifiers: tuple[AnyNotifier, ...] = field(name="notifier", default=())
+    keys: tuple[SharedKey, ...] = field(name="key", default=())
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
     exports: tuple[AnyExport, ...] = field(name="export", default=())
+    updates: tuple[AnyUpdate, ...] = field(name="update", default=())
 
 
 # Rules between keys. Each sees the tables that could be read and yields the problems of their keys. A name
@@ -273,11 +292,8 @@ Problems = Iterator[tuple[Key, str]]
 def check_listen(document: Document) -> Problems:
     """Whoever has something to answer listens."""
     for key, server in document.all(Server):
-        if (
-            not server.listen
-            and not any(document.all(PowerDns))
-            and (document.tables("zone") or document.tables("load_balancer"))
-        ):
+        elsewhere = any(document.all(PowerDns)) or (document.tables("update") and not document.tables("zone"))
+        if not server.listen and not elsewhere and (document.tables("zone") or document.tables("load_balancer")):
             yield (*key, "listen"), "missing; expected a list, not empty, as there are zones or load balancers"
 
 
@@ -317,6 +333,8 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (Pool, pool.name)) for key, pool in document.all(Pool)]
     identities += [((*key, "name"), (key[:-1], origin.name)) for key, origin in document.all(Origin)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
+    identities += [((*key, "name"), (SharedKey, each.name)) for key, each in document.all(SharedKey)]
+    identities += [(key, (Update, update.zone, update.where)) for key, update in document.all(Update)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
     identities += [((*key, "path"), (Export, export.path)) for key, export in document.all(Export)]
     first: dict[object, Key] = {}
@@ -413,6 +431,40 @@ def check_exports(document: Document) -> Problems:
                 yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
 
 
+def check_updates(document: Document) -> Problems:
+    """The keys of a kind go together, and there is something to write, which lies in the zone."""
+    balancers = {balancer.name: name_to_text(balancer.name) for _, balancer in document.all(LoadBalancer)}
+    all_known = _all_read(document, "load_balancer", LoadBalancer)
+    for key, update in document.all(Update):
+        yield from (((*key, name), message) for name, message in update.problems())
+        for position, name in enumerate(update.names):
+            if not is_below(name, update.zone):
+                yield (*key, "names", position), "does not lie in the zone of this update"
+            elif all_known and name not in balancers:
+                meant = did_you_mean(name_to_text(name), balancers.values())
+                yield (*key, "names", position), "no load balancer has this name" + meant
+        if all_known and not update.names and not any(is_below(name, update.zone) for name in balancers):
+            yield (*key, "zone"), "no load balancer lies in this zone"
+
+
+def check_keys(document: Document) -> Problems:
+    """A key has one secret, and something uses it; every key that is used exists."""
+    known = {key.name: name_to_text(key.name) for _, key in document.all(SharedKey)}
+    used: set[bytes] = set()
+    for place, update in document.all(DnsUpdate):
+        if update.server.key is None:
+            continue
+        used.add(update.server.key)
+        if update.server.key not in known and _all_read(document, "key", SharedKey):
+            meant = did_you_mean(name_to_text(update.server.key), known.values())
+            yield (*place, "server"), "no key has this name" + meant
+    for place, key in document.all(SharedKey):
+        if (key.secret is None) == (key.secret_file is None):
+            yield place, "expected either secret or secret_file"
+        if _all_read(document, "update", Update) and used <= known.keys() and key.name not in used:
+            yield (*place, "name"), "nothing uses this key"
+
+
 def check_zones(document: Document) -> Problems:
     """A zone comes from a file or is made of load balancers alone."""
     for key, zone in document.all(Zone):
@@ -454,9 +506,10 @@ def check_policies(document: Document) -> Problems:
 
 
 def check_owners(document: Document) -> Problems:
-    """A load balancer lies in a zone, and shares its name only as DNS allows (RFC 1034 section 3.6.2)."""
+    """A load balancer lies in a zone, of ours or of an update, and shares its name only as RFC 1034 section 3.6.2 allows."""
     zones = {zone.name for _, zone in document.all(Zone)}
-    all_known = _all_read(document, "zone", Zone)
+    updated = {update.zone for _, update in document.all(Update)}
+    all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)
     owners: dict[bytes, dict[int, Key]] = {}
     for key, balancer in document.all(LoadBalancer):
         steered = owners.setdefault(balancer.name, {})
@@ -468,7 +521,7 @@ def check_owners(document: Document) -> Problems:
                     f"{record} of this name is steered already by {show_key(steered[number])}",
                 )
             steered.setdefault(number, key)
-        if all_known and zones.isdisjoint(_suffixes(balancer.name)):
+        if all_known and (zones | updated).isdisjoint(_suffixes(balancer.name)):
             yield (*key, "name"), "lies in no zone" + did_you_mean(None, _names(document, "zone"))
     for name, steered in owners.items():
         if CNAME.type in steered and len(steered) > 1:
@@ -510,6 +563,8 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_origins,
     check_notifiers,
     check_exports,
+    check_updates,
+    check_keys,
     check_zones,
     check_pool_names,
     check_policies,

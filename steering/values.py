@@ -4,6 +4,8 @@ Each `parse_` function turns text into a value that can no longer be wrong, or r
 is allowed. The types at the end carry their function in a Meta, where `steering.reading` finds it.
 """
 
+import base64
+import binascii
 import functools
 import ipaddress
 import re
@@ -12,6 +14,7 @@ from typing import Annotated
 
 import dns.exception
 import dns.name
+import msgspec
 from msgspec import Meta
 
 from geodata.place import is_subdivision
@@ -85,6 +88,43 @@ def parse_network(text: str) -> str:
     if "/" not in text or interface.ip != interface.network.network_address:
         raise ValueError(f'expected {_NETWORK}; did you mean "{interface.network}"?')
     return str(interface.network)
+
+
+class Peer(msgspec.Struct, frozen=True, array_like=True):
+    """Another name server, and the key that messages to and from it are signed with."""
+
+    address: str
+    port: int
+    key: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def parse_peer(text: str) -> Peer:
+    """An address, with a port where it is not 53, and a key where messages are signed."""
+    words = text.split()
+    try:
+        if len(words) not in (1, 2) or (len(words) == 2 and not words[1].startswith("key:")):
+            raise ValueError
+        key = parse_name(words[1].removeprefix("key:")) if len(words) == 2 else None
+        if re.fullmatch(r"\[.*\]:\d+|[0-9.]+:\d+", words[0]):
+            address, _, port = parse_listen(words[0]).rpartition(":")
+            return Peer(address.strip("[]"), int(port), key)
+        return Peer(parse_address(words[0]), 53, key)
+    except ValueError:
+        raise ValueError(f"expected {_PEER}") from None
+
+
+def parse_secret(text: str) -> bytes:
+    """The octets of a secret in Base64."""
+    try:
+        secret = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"expected {_SECRET}") from None
+    if not secret:
+        raise ValueError(f"expected {_SECRET}")
+    return secret
 
 
 def parse_region(text: str) -> str:
@@ -163,6 +203,9 @@ _LISTEN = 'an IP address and a port, like "127.0.0.1:53" or "[::1]:53"'
 _RESOLVER = 'the IP address of a name server, with the port if that is not 53, like "192.0.2.53" or "[::1]:5353"'
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 
+_PEER = 'the address of a name server, like "192.0.2.1", "[2001:db8::1]:5353" or, with a key, "192.0.2.1 key:name"'
+_SECRET = "a secret in Base64"
+
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z")]
 Token = Annotated[
@@ -176,6 +219,8 @@ Resolver = Annotated[tuple[str, int], _text(parse_resolver, _RESOLVER)]
 Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
 Listen = Annotated[str, _text(parse_listen, _LISTEN)]
 Network = Annotated[str, _text(parse_network, _NETWORK)]
+PeerText = Annotated[Peer, _text(parse_peer, _PEER)]
+Secret = Annotated[bytes, Meta(extra={"parse": parse_secret, "secret": True}, description=_SECRET)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]

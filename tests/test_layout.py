@@ -11,7 +11,7 @@ from geodata.sources import SOURCES
 from monitors.notify import NOTIFIERS
 from monitors.probes import PROBES
 from steering.balance.policies import POLICIES
-from steering.beside import EXPORTS
+from steering.beside import EXPORTS, UPDATES
 from steering.commands import COMMANDS
 from steering.records import RECORDS
 
@@ -23,7 +23,7 @@ TABLES: dict[str, Mapping[str, object]] = {
     "monitors/notify": NOTIFIERS,
     "monitors/probes": PROBES,
     "steering/balance/policies": POLICIES,
-    "steering/beside": EXPORTS,
+    "steering/beside": {**EXPORTS, **UPDATES},
     "steering/commands": COMMANDS,
     "steering/records": RECORDS,
     "geodata/sources": SOURCES,
@@ -33,6 +33,8 @@ SHARED = {
     "steering/balance/policies/policy.py",
     "steering/beside/export.py",
     "steering/beside/powerdns_remote.py",
+    "steering/beside/update.py",
+    "steering/beside/updater.py",
     "steering/beside/writer.py",
     "steering/commands/command.py",
     "steering/records/record.py",

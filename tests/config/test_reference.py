@@ -16,8 +16,9 @@ from monitors.monitor import Monitor
 from monitors.notify import NOTIFIERS
 from monitors.notify.notifier import Notifier
 from monitors.probes import PROBES
-from steering.beside import EXPORTS
+from steering.beside import EXPORTS, UPDATES
 from steering.beside.export import Export
+from steering.beside.update import Update
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
@@ -32,6 +33,7 @@ from steering.settings import (
     RandomSteering,
     Server,
     Settings,
+    SharedKey,
     Zone,
 )
 
@@ -51,11 +53,14 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
     "`[[export]]`": Export,
+    "`[[update]]`": Update,
+    "`[[key]]`": SharedKey,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
     **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
     **{f'`type = "{name}"`': kind.notifier for name, kind in NOTIFIERS.items()},
     **{f'`type = "{name}"`': kind.export for name, kind in EXPORTS.items()},
+    **{f'`type = "{name}"`': kind for name, (kind, _) in UPDATES.items()},
 }
 
 WRITTEN: dict[str, Callable[[Any], object]] = {
@@ -66,7 +71,12 @@ WRITTEN: dict[str, Callable[[Any], object]] = {
 }
 """How a default is written that is kept as something better than text."""
 
-KINDS: dict[type[msgspec.Struct], Iterable[str]] = {Monitor: PROBES, Notifier: NOTIFIERS, Export: EXPORTS}
+KINDS: dict[type[msgspec.Struct], Iterable[str]] = {
+    Monitor: PROBES,
+    Notifier: NOTIFIERS,
+    Export: EXPORTS,
+    Update: UPDATES,
+}
 """What all kinds share → their types."""
 
 Row = tuple[str, str]
