@@ -37,6 +37,8 @@ WRITE_INTERVAL = 1.0
 """Seconds between two writes to one zone."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until the first and between the later attempts after one that failed, doubled in between; less by chance."""
+ATTEMPTS = 3
+"""Writes in a row of which each meets something else, before that counts as a failure."""
 STATE_FILE = "updates.msgpack"
 
 logger = logging.getLogger("waypost.update")
@@ -117,8 +119,11 @@ class Updater:
             try:
                 keys = await trio.to_thread.run_sync(_load_keys, settings.keys)
                 target = open_target(update, keys)
-                while not await self._write(update, target, find_answers(update, settings, self._read_health())):
-                    pass
+                for _ in range(ATTEMPTS):
+                    if await self._write(update, target, find_answers(update, settings, self._read_health())):
+                        break
+                else:
+                    raise UpdateError("it says that something else is there, and then shows what we know of")
             except UpdateError as error:
                 problem = str(error)
             self._note(update, problem)
