@@ -115,7 +115,7 @@ class ApiTarget:
         headers = {"X-API-Key": await trio.to_thread.run_sync(_read_key, self._update), "User-Agent": "waypost"}
         body = bytearray()
         try:
-            with trio.fail_after(TIMEOUT):
+            with trio.move_on_after(TIMEOUT) as patience:
                 async with (
                     httpx2.AsyncClient(timeout=None, trust_env=False) as client,
                     client.stream(method, self._url, content=content, headers=headers, params=parameters) as response,
@@ -123,11 +123,14 @@ class ApiTarget:
                     async for part in response.aiter_bytes():
                         body += part
                         if len(body) > RESPONSE_SIZE:
-                            raise UpdateError(f"its response is longer than {RESPONSE_SIZE >> 20} MiB")
-        except trio.TooSlowError:
-            raise UpdateError(f"no response within {TIMEOUT:g} s") from None
+                            # Not `raise`: the library would leave its generators open.
+                            patience.cancel()
         except (httpx2.InvalidURL, httpx2.HTTPError) as error:
             raise UpdateError(f"{type(error).__name__}: {error}") from error
+        if len(body) > RESPONSE_SIZE:
+            raise UpdateError(f"its response is longer than {RESPONSE_SIZE >> 20} MiB")
+        if patience.cancelled_caught:
+            raise UpdateError(f"no response within {TIMEOUT:g} s")
         if not response.is_success:
             raise UpdateError(f"{response.status_code} {bytes(body[:200]).decode('utf-8', 'backslashreplace')}")
         return bytes(body)
