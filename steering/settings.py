@@ -506,7 +506,7 @@ def check_policies(document: Document) -> Problems:
 
 
 def check_owners(document: Document) -> Problems:
-    """A load balancer lies in a zone, of ours or of an update, and shares its name only as RFC 1034 section 3.6.2 allows."""
+    """A load balancer lies in a zone, ours or of an update, and shares its name only as RFC 1034 3.6.2 allows."""
     zones = {zone.name for _, zone in document.all(Zone)}
     updated = {update.zone for _, update in document.all(Update)}
     all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)

@@ -34,6 +34,7 @@ SHARED = {
     "steering/beside/export.py",
     "steering/beside/powerdns_remote.py",
     "steering/beside/update.py",
+    "steering/beside/ways.py",
     "steering/beside/updater.py",
     "steering/beside/writer.py",
     "steering/commands/command.py",

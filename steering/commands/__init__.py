@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steering.commands import answer, check, diff, impact, map, probe, run, status, test  # noqa: A004 - names of commands
+from steering.commands import answer, beside, check, diff, impact, map, probe, run, status, test  # noqa: A004 - names of commands
 from steering.commands.command import Command
 
 COMMANDS: Mapping[str, Command] = {
@@ -15,4 +15,5 @@ COMMANDS: Mapping[str, Command] = {
     "diff": diff.COMMAND,
     "map": map.COMMAND,
     "status": status.COMMAND,
+    "beside": beside.COMMAND,
 }
