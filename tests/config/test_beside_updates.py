@@ -169,3 +169,29 @@ def test_a_server_that_is_away_is_written_when_it_is_back(tmp_path: Path) -> Non
             with other.running(NAME):
                 other.answers(TWO, NAME)
                 waypost.logged("is up to date again")
+
+
+OWN = """
+[[zone]]
+name = "own.test"
+nameservers = ["ns1.own.test"]
+
+[[load_balancer]]
+name = "www.own.test"
+types = ["A"]
+default_pools = ["one", "two"]
+fallback_pool = "one"
+"""
+
+
+def test_waypost_may_answer_for_zones_of_its_own_too(tmp_path: Path) -> None:
+    with both(tmp_path, "dns_update", bind) as (waypost, other, one):
+        waypost.command, waypost.workers = "run", 1
+        replace(waypost.config, ("[server]", f'[server]\nlisten = ["127.0.0.1:{waypost.port}"]'))
+        waypost.config.write_text(waypost.config.read_text() + OWN)
+        waypost.start()
+        assert waypost.answer(NAME) == "REFUSED"  # the other server's
+        waypost.answers(ONE, "www.own.test")
+        one.close()
+        waypost.answers(TWO, "www.own.test")
+        other.answers(TWO, NAME)
