@@ -8,8 +8,8 @@ A configuration is taken in this order, and up to the last step nothing that run
    restart: nobody is told a guess;
 4. zones are published, and the workers get the configuration.
 
-For `waypost probe` there is nothing to answer: of a configuration only what is probed and told counts, nothing is
-prepared, and the zones that the state directory may have are left alone.
+For `waypost probe` there is nothing to answer: of a configuration only what is probed, told and written into other
+servers counts, nothing is prepared, and the zones that the state directory may have are left alone.
 """
 
 import logging
@@ -37,6 +37,7 @@ from monitors.probes import ping_families
 from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import Scheduler, open_scheduler
 from steering.balance.pools import judge_pool
+from steering.beside.updater import Updater, concerns
 from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
 from steering.files import replace_file
@@ -132,7 +133,9 @@ class Running(msgspec.Struct, frozen=True):
 def without_answers(settings: Settings) -> Settings:
     """What of a configuration is left when nothing is answered."""
     server = msgspec.structs.replace(settings.server, listen=(), workers=1, cookie_secrets=None)
-    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=())
+    # Their answers may still be written into other servers.
+    balancers = tuple(each for each in settings.load_balancers if any(concerns(at, each) for at in settings.updates))
+    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=balancers)
 
 
 def run_control(path: Path, settings: Settings, answers: bool, end: ControlEnd) -> None:
@@ -182,6 +185,7 @@ async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -
                 await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 nursery.start_soon(control.exports.run)
+                nursery.start_soon(control.updates.run)
                 nursery.start_soon(control.watch_geo)
                 end.ready()
                 async for _ in hangups:
@@ -210,6 +214,8 @@ class Control:
         self._answers = answers
         self.exports = ExportWriter(lambda: health.verdicts)
         """The files for other servers; to be run."""
+        self.updates = Updater(Path(server.state), lambda: health.verdicts)
+        """What is written into other servers; to be run."""
         self._stalled = False
         self._server = server
         self._health = health
@@ -338,6 +344,7 @@ class Control:
         self._statuses = {apex: status for apex, status in self._statuses.items() if apex in zones}
         settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
         self._secondaries.replace(Secondaries(settings, running.keys))
+        self.updates.replace(running.settings)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
         for pool in enabled:
@@ -358,6 +365,8 @@ class Control:
             for key in ("listen", "state", "workers")
             if getattr(settings.server, key) != getattr(self._server, key)
         ]
+        if self._answers and self._running and settings.powerdns != self._running.settings.powerdns:
+            problems.append(f"{self._path}: powerdns cannot change while waypost runs; restart it for that")
         try:
             check_ping_permission(ping_families(targets_of(settings)))
         except PingNotPermitted as error:
@@ -454,7 +463,7 @@ class Control:
         # Workers have the store, and tell nobody.
         zones = tuple(zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries)
         settings = msgspec.structs.replace(
-            self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), http=None
+            self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), updates=(), http=None
         )
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets, self._running.keys)
 
@@ -468,6 +477,7 @@ class Control:
 
     def _tell_health(self, changes: tuple[OriginHealth, ...]) -> None:
         self.exports.mark_changed()
+        self.updates.mark_changed()
         for connection in self._workers:
             connection.send(HealthChanged(changes))
 
@@ -695,6 +705,7 @@ class Control:
             overrides=self._override_statuses(),
             notifiers=self._notifications.statistics(),
             exports=self.exports.status(),
+            updates=self.updates.status(),
         )
 
     def _pool_status(self, pool: Pool) -> PoolStatus:

@@ -248,6 +248,17 @@ class ExportStatus(msgspec.Struct, frozen=True):
     """Why they are not."""
 
 
+class UpdateStatus(msgspec.Struct, frozen=True):
+    """A zone at another server, into which answers are written."""
+
+    zone: str
+    where: str
+    conflicts: int = 0
+    """How often somebody else had written there, since control started."""
+    problem: str = ""
+    """Why what should be there is not written."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The reply to the request `status`."""
 
@@ -267,3 +278,4 @@ class Status(msgspec.Struct, frozen=True):
     notifiers: dict[str, NotifierStatistics] = {}
     """By name."""
     exports: tuple[ExportStatus, ...] = ()
+    updates: tuple[UpdateStatus, ...] = ()

@@ -33,8 +33,10 @@ from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
 from steering.balance.matches import Match, find_unreachable
 from steering.balance.policies import POLICIES
-from steering.beside import AnyExport
+from steering.beside import AnyExport, AnyUpdate
+from steering.beside.dns_update import DnsUpdate
 from steering.beside.export import Export
+from steering.beside.update import Update
 from steering.guard import Guard
 from steering.maintenance import Maintenance
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
@@ -48,6 +50,7 @@ from steering.values import (
     CharacterString,
     Continent,
     Country,
+    FileMode,
     FilePath,
     Identifier,
     Listen,
@@ -65,7 +68,7 @@ from steering.values import (
     Token,
     Weight,
 )
-from steering.wire import name_to_text
+from steering.wire import is_below, name_to_text
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "parse_settings"]
 
@@ -106,8 +109,11 @@ class ClientLocation(msgspec.Struct, frozen=True):
     """The resolvers that are listed."""
 
 
-class Server(msgspec.Struct, frozen=True):
-    """[server]: where questions arrive, and where everything is kept that must survive."""
+class Server(msgspec.Struct, frozen=True, omit_defaults=True):
+    """[server]: where questions arrive, and where everything is kept that must survive.
+
+    Defaults do not travel: an empty `listen` is none that may be written.
+    """
 
     state: FilePath
     """The state directory."""
@@ -122,9 +128,20 @@ class Server(msgspec.Struct, frozen=True):
     cookie_secrets: FilePath | None = None
     """A file of secrets for DNS cookies that servers of one address share; without it, waypost makes its own."""
     rate_limit: RateLimit = RateLimit()
+    proxy_from: tuple[Network, ...] = ()
+    """Networks of proxies that say with the PROXY protocol for whom they ask; they must."""
     resolvers: tuple[Resolver, ...] = ()
     """Address and port of the name servers that look up the host names of origins; without any, the system's."""
     location: ClientLocation = ClientLocation()
+
+
+class PowerDns(msgspec.Struct, frozen=True):
+    """[powerdns]: where PowerDNS asks, which has us as its backend `remote`."""
+
+    socket: FilePath | None = None
+    mode: FileMode = "0660"
+    listen: Listen | None = None
+    """HTTP, with `post_json`."""
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -357,6 +374,8 @@ class Settings(msgspec.Struct, frozen=True):
     """A table of regions instead of the one that waypost ships with."""
     http: Http | None = None
     """Without it, nothing is served over HTTP."""
+    powerdns: PowerDns | None = None
+    """Without it, we are no backend of PowerDNS."""
     geo: tuple[GeoSource, ...] = ()
     """The first source that knows a place wins; without any, the country data that waypost ships with."""
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
@@ -369,6 +388,7 @@ class Settings(msgspec.Struct, frozen=True):
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
     exports: tuple[AnyExport, ...] = field(name="export", default=())
+    updates: tuple[AnyUpdate, ...] = field(name="update", default=())
 
 
 # Rules between keys. Each sees the tables that could be read and yields the problems of their keys. A name
@@ -381,7 +401,8 @@ Problems = Iterator[tuple[Key, str]]
 def check_listen(document: Document) -> Problems:
     """Whoever has something to answer listens."""
     for key, server in document.all(Server):
-        if not server.listen and (document.tables("zone") or document.tables("load_balancer")):
+        elsewhere = any(document.all(PowerDns)) or (document.tables("update") and not document.tables("zone"))
+        if not server.listen and not elsewhere and (document.tables("zone") or document.tables("load_balancer")):
             yield (*key, "listen"), "missing; expected a list, not empty, as there are zones or load balancers"
 
 
@@ -391,6 +412,13 @@ def check_workers(document: Document) -> Problems:
     for key, server in document.all(Server):
         if server.workers > most:
             yield (*key, "workers"), f"expected at most 4 for each processor core, here {most}"
+
+
+def check_powerdns(document: Document) -> Problems:
+    """PowerDNS can ask somewhere."""
+    for key, powerdns in document.all(PowerDns):
+        if powerdns.socket is None and powerdns.listen is None:
+            yield key, "expected socket, listen or both"
 
 
 def check_http(document: Document) -> Problems:
@@ -408,6 +436,7 @@ def check_duplicates(document: Document) -> Problems:
     for key, server in document.all(Server):
         identities += [((*key, "listen", place), listen) for place, listen in enumerate(server.listen)]
     identities += [((*key, "listen"), http.listen) for key, http in document.all(Http)]
+    identities += [((*key, "listen"), each.listen) for key, each in document.all(PowerDns) if each.listen]
     identities += [((*key, "path"), (GeoSource, source.path)) for key, source in document.all(GeoSource)]
     identities += [((*key, "name"), (Monitor, monitor.name)) for key, monitor in document.all(Monitor)]
     identities += [((*key, "name"), (Monitor, group.name)) for key, group in document.all(MonitorGroup)]
@@ -424,6 +453,7 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (key[:-1], pool_set.name)) for key, pool_set in document.all(PoolSet)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
     identities += [((*key, "name"), (SharedKey, each.name)) for key, each in document.all(SharedKey)]
+    identities += [(key, (Update, update.zone, update.where)) for key, update in document.all(Update)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
     identities += [((*key, "path"), (Export, export.path)) for key, export in document.all(Export)]
     first: dict[object, Key] = {}
@@ -602,6 +632,22 @@ def check_exports(document: Document) -> Problems:
                 yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
 
 
+def check_updates(document: Document) -> Problems:
+    """The keys of a kind go together, and there is something to write, which lies in the zone."""
+    balancers = {balancer.name: name_to_text(balancer.name) for _, balancer in document.all(LoadBalancer)}
+    all_known = _all_read(document, "load_balancer", LoadBalancer)
+    for key, update in document.all(Update):
+        yield from (((*key, name), message) for name, message in update.problems())
+        for position, name in enumerate(update.names):
+            if not is_below(name, update.zone):
+                yield (*key, "names", position), "does not lie in the zone of this update"
+            elif all_known and name not in balancers:
+                meant = did_you_mean(name_to_text(name), balancers.values())
+                yield (*key, "names", position), "no load balancer has this name" + meant
+        if all_known and not update.names and not any(is_below(name, update.zone) for name in balancers):
+            yield (*key, "zone"), "no load balancer lies in this zone"
+
+
 def check_zones(document: Document) -> Problems:
     """A zone comes from a file, from primaries, or is made of load balancers alone."""
     for key, zone in document.all(Zone):
@@ -617,23 +663,23 @@ def check_zones(document: Document) -> Problems:
 
 
 def check_keys(document: Document) -> Problems:
-    """A key has one secret, and some zone uses it; every key that a zone uses exists."""
+    """A key has one secret, and something uses it; every key that is used exists."""
     known = {key.name: name_to_text(key.name) for _, key in document.all(SharedKey)}
-    used: set[bytes] = set()
+    uses = [((*place, "server"), update.server) for place, update in document.all(DnsUpdate)]
     for place, zone in document.all(Zone):
         for field_name in ("primaries", "allow_notify", "allow_transfer", "notify"):
-            for position, peer in enumerate(getattr(zone, field_name)):
-                if peer.key is None:
-                    continue
-                used.add(peer.key)
-                if peer.key not in known and _all_read(document, "key", SharedKey):
-                    meant = did_you_mean(name_to_text(peer.key), known.values())
-                    yield (*place, field_name, position), "no key has this name" + meant
+            uses += [((*place, field_name, at), peer) for at, peer in enumerate(getattr(zone, field_name))]
+    used = {peer.key for _, peer in uses if peer.key is not None}
+    if _all_read(document, "key", SharedKey):
+        for place, peer in uses:
+            if peer.key is not None and peer.key not in known:
+                yield place, "no key has this name" + did_you_mean(name_to_text(peer.key), known.values())
+    all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)
     for place, key in document.all(SharedKey):
         if (key.secret is None) == (key.secret_file is None):
             yield place, "expected either secret or secret_file"
-        if _all_read(document, "zone", Zone) and used <= known.keys() and key.name not in used:
-            yield (*place, "name"), "no zone uses this key"
+        if all_known and used <= known.keys() and key.name not in used:
+            yield (*place, "name"), "nothing uses this key"
 
 
 def check_pool_names(document: Document) -> Problems:
@@ -772,9 +818,10 @@ def _regions_of(document: Document) -> Regions | None:
 
 
 def check_owners(document: Document) -> Problems:
-    """A load balancer lies in a zone, and shares its name only as DNS allows (RFC 1034 section 3.6.2)."""
+    """A load balancer lies in a zone, ours or of an update, and shares its name only as RFC 1034 3.6.2 allows."""
     zones = {zone.name for _, zone in document.all(Zone)}
-    all_known = _all_read(document, "zone", Zone)
+    updated = {update.zone for _, update in document.all(Update)}
+    all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)
     owners: dict[bytes, dict[int, Key]] = {}
     for key, balancer in document.all(LoadBalancer):
         steered = owners.setdefault(balancer.name, {})
@@ -786,7 +833,7 @@ def check_owners(document: Document) -> Problems:
                     f"{record} of this name is steered already by {show_key(steered[number])}",
                 )
             steered.setdefault(number, key)
-        if all_known and zones.isdisjoint(_suffixes(balancer.name)):
+        if all_known and (zones | updated).isdisjoint(_suffixes(balancer.name)):
             yield (*key, "name"), "lies in no zone" + did_you_mean(None, _names(document, "zone"))
     for name, steered in owners.items():
         if CNAME.type in steered and len(steered) > 1:
@@ -831,6 +878,7 @@ def check_flattening(document: Document) -> Problems:
 CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_listen,
     check_workers,
+    check_powerdns,
     check_http,
     check_duplicates,
     check_monitors,
@@ -841,6 +889,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_notifiers,
     check_exports,
     check_maintenance,
+    check_updates,
     check_zones,
     check_keys,
     check_pool_names,

@@ -238,6 +238,8 @@ _RESOLVER = 'the IP address of a name server, with the port if that is not 53, l
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 _PEER = 'the address of a name server, like "192.0.2.1", "[2001:db8::1]:5353" or, with a key, "192.0.2.1 key:name"'
 _PERMISSION = 'a network or an address, a key, or both, like "192.0.2.0/24", "key:name", "192.0.2.1 key:name"'
+
+_PEER = 'the address of a name server, like "192.0.2.1", "[2001:db8::1]:5353" or, with a key, "192.0.2.1 key:name"'
 _SECRET = "a secret in Base64"
 
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
@@ -255,12 +257,13 @@ Network = Annotated[str, _text(parse_network, _NETWORK)]
 Continent = Annotated[str, _text(parse_continent, "a continent: " + ", ".join(CONTINENTS))]
 PeerText = Annotated[Peer, _text(parse_peer, _PEER)]
 PermissionText = Annotated[Permission, _text(parse_permission, _PERMISSION)]
-Secret = Annotated[bytes, _text(parse_secret, _SECRET)]
+Secret = Annotated[bytes, Meta(extra={"parse": parse_secret, "secret": True}, description=_SECRET)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]
 Moment = Annotated[float, Meta(extra={"read": read_moment}, description=_MOMENT)]
 FilePath = Annotated[str, Meta(extra={"path": True}, description="the path of a file or directory")]
+FileMode = Annotated[str, Meta(pattern=r"^0?[0-7]{3}\Z", description='the mode of a file, like "0660"')]
 Records = Annotated[
     dict[int, tuple[bytes, ...]], Meta(extra={"read": read_records}, description="a table of record texts")
 ]

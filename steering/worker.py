@@ -20,12 +20,14 @@ import trio
 from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
+from steering.beside.powerdns_remote import reply_untrusted
 from steering.cookies import CookieSigner
 from steering.messages import Counted, HealthChanged, Hello, Notified, OriginHealth, ToWorker
 from steering.peers import Peers, is_transfer_request
 from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond
+from steering.serve.backend import serve_backend
 from steering.serve.feed import Connection, connect_feed
 from steering.serve.tcp import Address, TcpLimits, serve_tcp
 from steering.serve.udp import serve_udp
@@ -76,7 +78,10 @@ class Worker:
         async with trio.open_nursery() as nursery:
             for listener in self._end.udp:
                 nursery.start_soon(serve_udp, listener, self._open_world, random.random, self._count_udp)
-            nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE))
+            if self._end.tcp:
+                nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE), self._is_proxy)
+            if self._end.backend:
+                nursery.start_soon(serve_backend, self._end.backend, self._answer_powerdns)
 
     @contextmanager
     def _open_world(self) -> Iterator[World]:
@@ -93,12 +98,20 @@ class Worker:
     def _count_udp(self, packets: int) -> None:
         self._udp += packets
 
+    def _is_proxy(self, address: str) -> bool:
+        is_proxy = None if self._world is None else self._world.is_proxy
+        return is_proxy is not None and is_proxy(address)
+
     def _answer_tcp(self, message: bytes, client: Address) -> bytes | Transfer | None:
         self._tcp += 1
         with self._open_world() as world:
             if world.peers is not None and is_transfer_request(message):
                 return world.peers.open_transfer_untrusted(message, client[0], time.time(), world.zones)
             return respond(message, client[0], True, time.time(), random.random, world)
+
+    def _answer_powerdns(self, request: bytes) -> bytes:
+        with self._open_world() as world:
+            return reply_untrusted(request, random.random, world)
 
     async def _follow_control(self) -> None:
         await connect_feed(self._end.feed, msgspec.msgpack.Decoder(ToWorker), self._obey)

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _probe_on(settings: Settings, arguments: argparse.Namespace) -> int:
     start_log(sys.stderr, logging.DEBUG if arguments.verbose else logging.INFO)
-    if settings.zones or settings.load_balancers:
+    if settings.zones or (settings.load_balancers and not settings.updates):
         logging.getLogger("waypost").info("%s: zones and load balancers are for `waypost run`", arguments.config)
     settings = without_answers(settings)
     state = Path(settings.server.state)

@@ -24,7 +24,7 @@ from steering.commands.command import (
     print_json,
     state_text,
 )
-from steering.messages import ExportStatus, OriginStatus, Status, ZoneStatus
+from steering.messages import ExportStatus, OriginStatus, Status, UpdateStatus, ZoneStatus
 from steering.serve.control_socket import ControlError
 from steering.settings import Settings, load_settings
 
@@ -155,6 +155,7 @@ def show_status(status: Status) -> Group:
         for worker in status.workers
     ]
     parts += [_export_text(export, now) for export in status.exports]
+    parts += [_update_text(update) for update in status.updates]
     return Group(*parts)
 
 
@@ -175,6 +176,15 @@ def _export_text(export: ExportStatus, now: float) -> Text:
         return Text(f"file {export.path}: cannot be written ({export.problem})", "bold red")
     when = "not yet written" if export.written is None else f"looked after {_duration(now - export.written)} ago"
     return Text(f"file {export.path}: {when}")
+
+
+def _update_text(update: UpdateStatus) -> Text:
+    place = f"update of {update.zone} at {update.where}"
+    if update.problem:
+        return Text(f"{place}: {update.problem}", "bold red")
+    if update.conflicts:
+        return Text(f"{place}: somebody else has written there, {update.conflicts} times", "yellow")
+    return Text(f"{place}: as it should be")
 
 
 def _besides(origin: OriginStatus, now: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import trio
 
 from steering.balance.lottery import Dice
+from steering.proxy import ProxyError, parse_proxy_untrusted
 from steering.respond import respond
 from steering.wire import SERVFAIL, render_error
 from steering.world import World
@@ -60,14 +61,21 @@ def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice
     """Answer the packets that have come, at most BURST of them; how many there were."""
     received = 0
     with open_world() as world:
+        is_proxy = world.is_proxy
         try:
             while received < BURST:
                 packet, peer = receive(PACKET_SIZE)
                 received += 1
+                client = peer[0]
                 try:
-                    reply = respond(packet, peer[0], False, now, dice, world)
+                    if is_proxy is not None and is_proxy(client):
+                        packet, client = unwrap_untrusted(packet, client)
+                    reply = respond(packet, client, False, now, dice, world)
+                except ProxyError as error:
+                    logger.debug("no answer to %s: %s", client, error)
+                    continue
                 except Exception:  # the one door that no packet may break: say which it was
-                    logger.exception("no answer to a packet from %s: %s", peer[0], packet[:LOGGED_LENGTH].hex())
+                    logger.exception("no answer to a packet from %s: %s", client, packet[:LOGGED_LENGTH].hex())
                     reply = render_error(packet, SERVFAIL)
                 if reply is not None:
                     send(reply, peer)
@@ -76,6 +84,14 @@ def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice
         except OSError as error:
             logger.debug("a reply was refused: %s", error)  # its client will ask again
     return received
+
+
+def unwrap_untrusted(packet: bytes, proxy: str) -> tuple[bytes, str]:
+    """The packet of a proxy without its header, and for whom it asks; raises ProxyError."""
+    proxied = parse_proxy_untrusted(packet)
+    if proxied is None:
+        raise ProxyError("a PROXY header that ends early")
+    return packet[proxied.size :], proxied.client[0] if proxied.client else proxy
 
 
 def open_exchange(listener: socket.socket) -> tuple[Receive, Send]:

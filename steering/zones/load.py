@@ -218,8 +218,10 @@ def assign_defaults(settings: Settings) -> Iterable[tuple[Zone, Defaults]]:
     pools = {pool.name: pool for pool in settings.pools}
     for balancer in settings.load_balancers:
         apex = balancer.name
-        while apex not in by_zone:
+        while apex not in by_zone and len(apex) > 1:
             apex = apex[apex[0] + 1 :]
+        if apex not in by_zone:
+            continue  # its zone is another server's, which is sent updates
         for rrtype in balancer.types:
             by_zone[apex].setdefault(balancer.name, {})[rrtype] = make_default(balancer, rrtype, pools)
     return [(zone, by_zone[zone.name]) for zone in settings.zones]

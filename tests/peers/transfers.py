@@ -1,4 +1,4 @@
-"""The peers as primary or secondary of a waypost: with the configurations of config/beside/transfers, on free ports.
+"""The peers as primary or secondary of a waypost: with the configurations of config/beside, on free ports.
 
 In those, waypost is at 192.0.2.1 and the other server at 192.0.2.2; here each becomes loopback and a port, spelt as the
 program spells it. What they write stays in one temporary folder, and whoever runs the tests runs them.
@@ -25,7 +25,11 @@ import msgspec
 from tests.peers.servers import PATIENCE
 from tests.steering.running import eventually
 
-BESIDE = Path(__file__).parents[2] / "config" / "beside" / "transfers"
+BESIDE = Path(__file__).parents[2] / "config" / "beside"
+FOLDERS = {"primary": "transfers_out", "secondary": "transfers_in"}
+"""By what waypost is."""
+OF_PEERS = {"secondary": "transfers_out", "primary": "transfers_in"}
+"""By what the peer is."""
 KEY_TEXT = "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI="
 KEY = dns.tsig.Key("transfer", KEY_TEXT, "hmac-sha256")
 PROGRAMS = {"nsd": "nsd", "knot": "knotd", "named": "named", "pdns": "pdns_server"}
@@ -58,7 +62,7 @@ def find_program(name: str) -> str | None:
 
 def waypost_settings(role: str, other: int) -> str:
     """The configuration of waypost in a role; the other server is at this port."""
-    return (BESIDE / f"waypost-{role}.toml").read_text().replace("192.0.2.2", f"127.0.0.1:{other}")
+    return (BESIDE / FOLDERS[role] / "waypost.toml").read_text().replace("192.0.2.2", f"127.0.0.1:{other}")
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def running_server(name: str, role: str, folder: Path, port: int, waypost: int) 
     folder.mkdir(exist_ok=True)
     program = find_program(name)
     assert program is not None, "skipped without it"
-    text = (BESIDE / f"{name}-{role}.conf").read_text()
+    text = (BESIDE / OF_PEERS[role] / f"{name}.conf").read_text()
     arguments = _CONFIGURE[name](folder, text, port, waypost, role)
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
