@@ -50,10 +50,9 @@ class FakeScheduler:
     """Remembers its targets; results come when the test gives them."""
 
     def __init__(self) -> None:
-        self.tools = SimpleNamespace(mailbox=Mailbox())
         self.probed: list[Target] = []
         self.targets: list[Target] = []
-        self.tools = SimpleNamespace(resolver=SimpleNamespace(nameservers=()))
+        self.tools = SimpleNamespace(mailbox=Mailbox(), resolver=SimpleNamespace(nameservers=()))
         self.settled = trio.Event()
         self.missing: set[Target] = set()
         self.overdue = 0.0
