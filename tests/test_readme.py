@@ -1,6 +1,7 @@
 """What README.md says of the probe daemon is what happens: its lines are run, with a port that is free."""
 
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,4 +56,10 @@ def test_the_daemon_sees_a_site_come_up(daemon: Waypost) -> None:
             return run_command("status", str(daemon.config)).stdout.count(" up ") == 2  # the pool and the origin
 
         eventually(serve, daemon.log)
+    orders = [shlex.split(line) for line in LINES if line.startswith(("waypost force", "waypost drain"))]
+    assert len(orders) == 3
+    for _, *arguments in orders:
+        told = run_command(*(str(daemon.config) if word == FILE else word for word in arguments))
+        assert (told.returncode, told.stderr) == (0, "")
+    assert run_command("force", str(daemon.config)).stdout == "nothing is ordered\n"
     assert daemon.stop() == 0
