@@ -63,7 +63,14 @@ from steering.messages import (
     ZoneStatus,
 )
 from steering.metrics import Probed
-from steering.news import describe_hold, describe_origin, describe_pool, describe_removed, describe_warning
+from steering.news import (
+    describe_freed,
+    describe_hold,
+    describe_origin,
+    describe_pool,
+    describe_removed,
+    describe_warning,
+)
 from steering.orders import Order
 from steering.overrides import (
     Override,
@@ -465,16 +472,18 @@ class Control:
     def _tell_turn(self, name: OriginName, before: OriginState | None, state: OriginState | None) -> None:
         self._turned = True
         pool, origin = self._origins[name]
-        if state is not None:
-            for event in describe_origin(pool, origin, before, state):
-                self._notifications.tell(event)
+        # Only an order was known of an origin of which nothing is known now: it has ended.
+        ended = time.time() if state is None else None
+        news = describe_origin(pool, origin, before, state) if state else (describe_freed(pool, origin, time.time()),)
+        for event in news:
+            self._notifications.tell(event)
         if pool.ramp_up and state is not None and state.up:
             self._sleep.cancel()  # its share goes up in steps from now on
         if self._tallies[pool.name].count(before, state) or before is None or before.cause == "stale":
-            self._tell_pool(pool)
+            self._tell_pool(pool, ended)
 
-    def _tell_pool(self, pool: Pool) -> None:
-        for event in describe_pool(pool, self._health.states):
+    def _tell_pool(self, pool: Pool, ended: float | None = None) -> None:
+        for event in describe_pool(pool, self._health.states, ended):
             self._notifications.tell(event)
 
     def _tell_warning(self, target: Target, warning: str) -> None:
@@ -854,8 +863,7 @@ def _load_secrets(server: Server) -> tuple[bytes, ...]:
     path = Path(server.cookie_secrets or Path(server.state) / COOKIE_FILE)
     try:
         if server.cookie_secrets is None and not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(make_secret(os.urandom(SECRET_SIZE)))
+            replace_file(path, make_secret(os.urandom(SECRET_SIZE)).encode())
         return read_secrets(path.read_text(), str(path))
     except SettingsError as error:
         raise ConfigurationError(map(str, error.problems)) from error

@@ -773,6 +773,14 @@ class TestForce:
         assert (await stage.status()).pools[0].up
         assert control.read_overrides(stage.state) == ()
 
+    async def test_the_end_is_told_also_of_an_origin_that_nothing_checks(self, stage: Stage) -> None:
+        await stage.taken()
+        await stage.force("sorry-1", "down")
+        assert ("forced", "sorry", "sorry-1") in stage.notifications.news()
+        await stage.force("sorry-1", "clear")
+        told = {(event.kind, event.pool, event.origin) for event in stage.notifications.events}
+        assert {("freed", "sorry", "sorry-1"), ("freed", "sorry", "")} <= told
+
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
