@@ -26,11 +26,10 @@ import msgspec
 import trio
 
 from geodata.edition import Edition, EditionWatch, describe_older, look_at
-from monitors.address import join_endpoint
 from monitors.health import Row
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
-from monitors.monitor import Reason, Result, Target
+from monitors.monitor import Result, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import ping_families
@@ -42,7 +41,7 @@ from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
 from steering.files import replace_file
 from steering.judgement import OriginState, Watch
-from steering.keeper import HealthKeeper, KeptHealth, OriginName, targets_of
+from steering.keeper import HealthKeeper, KeptHealth, KeptReport, OriginName, targets_of
 from steering.messages import (
     Configured,
     Counted,
@@ -65,7 +64,14 @@ from steering.messages import (
     ZoneStatus,
 )
 from steering.metrics import Probed
-from steering.news import describe_hold, describe_origin, describe_pool, describe_removed, describe_warning
+from steering.news import (
+    describe_freed,
+    describe_hold,
+    describe_origin,
+    describe_pool,
+    describe_removed,
+    describe_warning,
+)
 from steering.orders import Order
 from steering.overrides import (
     Override,
@@ -252,17 +258,10 @@ class Control:
         self._health.order(self._overrides)
         if (kept := read_rows(state)) is not None:
             self._health.recall(kept)
-            self._recall_reports(kept)
-
-    def _recall_reports(self, kept: KeptHealth) -> None:
-        """What other checkers had reported counts on, with the age of the row that it made."""
-        external = {monitor.name for monitor in kept.monitors if isinstance(monitor, ExternalMonitor)}
-        for each in kept.rows:
-            if each.monitor in external and each.row.reason in (Reason.OK, Reason.REPORTED_DOWN):
-                key = each.monitor, join_endpoint(each.address, each.port, each.host)
-                report = Report(each.row.reason is Reason.OK, each.row.evidence, each.row.rtt)
-                age = max(0.0, time.time() - each.row.checked)
-                self._scheduler.tools.mailbox.put(key, report, trio.current_time() - age)
+            # What other checkers had reported counts on, and is as old as it is.
+            for each in kept.reports:
+                age = max(0.0, time.time() - each.came)
+                self._scheduler.tools.mailbox.put(each.key, each.report, trio.current_time() - age)
 
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
@@ -347,8 +346,7 @@ class Control:
         self.updates.replace(running.settings)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
-        for pool in enabled:
-            self._tallies[pool.name] = _Tally(pool)
+        self._tallies = {pool.name: _Tally(pool) for pool in enabled}
         for name, state in self._health.states.items():
             self._tallies[name[0]].count(None, state)
             for event in describe_origin(*self._origins[name], None, state):
@@ -484,22 +482,25 @@ class Control:
     def _tell_turn(self, name: OriginName, before: OriginState | None, state: OriginState | None) -> None:
         self._turned = True
         pool, origin = self._origins[name]
-        if state is not None:
-            for event in describe_origin(pool, origin, before, state):
-                self._notifications.tell(event)
+        # Only an order was known of an origin of which nothing is known now: it has ended.
+        ended = time.time() if state is None else None
+        news = describe_origin(pool, origin, before, state) if state else (describe_freed(pool, origin, time.time()),)
+        for event in news:
+            self._notifications.tell(event)
         if pool.ramp_up and state is not None and state.up:
             self._sleep.cancel()  # its share goes up in steps from now on
         if self._tallies[pool.name].count(before, state) or before is None or before.cause == "stale":
-            self._tell_pool(pool)
+            self._tell_pool(pool, ended)
 
-    def _tell_pool(self, pool: Pool) -> None:
-        for event in describe_pool(pool, self._health.states):
+    def _tell_pool(self, pool: Pool, ended: float | None = None) -> None:
+        for event in describe_pool(pool, self._health.states, ended):
             self._notifications.tell(event)
 
     def _tell_warning(self, target: Target, warning: str) -> None:
         for name in self._health.origins_of(target):
             pool, origin = self._origins[name]
-            up = self._health.states[name].up
+            # Who has a vote may have no result yet: then it counts as up.
+            up = (state := self._health.states.get(name)) is None or state.up
             self._notifications.tell(describe_warning(pool, origin, up, warning, time.time()))
 
     def _tell_hold(self) -> None:
@@ -544,7 +545,11 @@ class Control:
         if self._running is None:
             return  # the first configuration could not be taken, and all ends
         self._turned = False
-        write_rows(Path(self._server.state), self._health.keep(self._running.settings.monitors))
+        # Reports are known by monotonic seconds, which begin anew with a machine.
+        came = time.time() - trio.current_time()
+        reports = tuple(KeptReport(key, came + at, each) for key, each, at in self._scheduler.tools.mailbox.reports())
+        kept = self._health.keep(self._running.settings.monitors)
+        write_rows(Path(self._server.state), msgspec.structs.replace(kept, reports=reports))
 
     def _take_status(self, status: SecondaryStatus) -> None:
         before = self._statuses.get(status.apex)
@@ -667,7 +672,9 @@ class Control:
         past = self._history.last((monitor, address))
         if past is None:
             return None
-        return Probed(monitor, past.up, past.time, past.rtt, self._scheduler.last_duration(monitor, address))
+        row = self._health.table.get((monitor, address))
+        expires = None if row is None else row.certificate_expires
+        return Probed(monitor, past.up, past.time, past.rtt, self._scheduler.last_duration(monitor, address), expires)
 
     async def try_out(self, target: Target) -> Result:
         """Check a target now; the result counts for nothing."""
@@ -711,7 +718,6 @@ class Control:
     def _pool_status(self, pool: Pool) -> PoolStatus:
         judged = judge_pool(pool, self._health.verdicts)
         origins = tuple(self._origin_status(pool, origin) for origin in pool.origins)
-        healthy = [each.share for each in origins if each.enabled and each.up is not False] if pool.enabled else []
         causes = {each.cause for each in origins if each.enabled}
         return PoolStatus(
             pool.name,
@@ -721,7 +727,7 @@ class Control:
             pool.minimum_origins,
             len(judged.healthy),
             origins,
-            sum(healthy) / len(healthy) if healthy else 1.0,
+            judged.room,
             causes.pop() if len(causes) == 1 else "",
         )
 
@@ -747,7 +753,7 @@ class Control:
                     (row.certificate_expires for row in rows if row.certificate_expires is not None), default=None
                 ),
                 cause=state.cause,
-                share=state.share,
+                share=self._health.verdicts[name].share,
                 addresses=state.addresses,
                 override=None if state.order is None else _order_status(state.order),
             )
@@ -868,8 +874,7 @@ def _load_secrets(server: Server) -> tuple[bytes, ...]:
     path = Path(server.cookie_secrets or Path(server.state) / COOKIE_FILE)
     try:
         if server.cookie_secrets is None and not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(make_secret(os.urandom(SECRET_SIZE)))
+            replace_file(path, make_secret(os.urandom(SECRET_SIZE)).encode())
         return read_secrets(path.read_text(), str(path))
     except SettingsError as error:
         raise ConfigurationError(map(str, error.problems)) from error

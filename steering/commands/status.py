@@ -192,9 +192,10 @@ def _besides(origin: OriginStatus, now: float) -> str:
     parts = [] if origin.cause in ("", "forced", "maintenance") else [origin.cause]
     if origin.override is not None:
         each = origin.override
-        share = f" {origin.share:.0%}" if each.state == "draining" else ""
         by = each.by if each.since <= now else f"{each.by} from {time_in_words(each.since)}"
-        parts.append(f"{each.state}{share} {describe_order(msgspec.structs.replace(each, by=by))}")
+        parts.append(f"{each.state} {describe_order(msgspec.structs.replace(each, by=by))}")
+    if origin.up and origin.share < 1:
+        parts.append(f"takes {origin.share:.0%}")
     return "; ".join([*parts, *([f"warning: {origin.warning}"] if origin.warning else [])])
 
 
