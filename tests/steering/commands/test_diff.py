@@ -64,6 +64,54 @@ def test_a_place_that_only_one_of_them_names(
     }, "the HTTPS records of newyork and tokyo are the same"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "places"),
+    [
+        ("asns = [64500]", "asns = [64501]", {"FR AS64500", "FR AS64501"}),
+        ('"CA-QC"', '"CA-ON"', {"CA-QC", "CA-ON"}),
+        ("203.0.113.0/25", "203.0.113.128/25", {"203.0.113.0/25", "203.0.113.128/25"}),
+        ('"198.18.0.0/15" = ["oslo"]', '"198.18.0.0/15" = ["sorry"]', {"198.18.0.0/15"}),
+        ('"198.18.0.0/18" = ["paris"]', '"198.18.0.0/18" = ["sorry"]', {"198.18.0.0/18"}),
+        ("198.51.100.2", "198.51.100.3", {"FR", "FR AS64500"}),
+        ('"oslo"', '"bergen"', set()),
+        ('"europe"', '"the-continent"', set()),
+    ],
+)
+def test_places_of_pool_sets_and_what_names_lead_to(
+    waypost: Run, steered: Path, old: str, new: str, places: set[str]
+) -> None:
+    other = steered.parent / "new"
+    other.mkdir()
+    for path in (steered, steered.parent / "example.com.zone"):
+        (other / path.name).write_text(path.read_text().replace(old, new))
+    status, out, error = waypost("diff", steered, other / steered.name, "--weight-by", "equal", "--json")
+    assert (status, error) == (int(bool(places)), "")
+    assert {place for change in json.loads(out) for place in change["places"]} == places
+
+
+def test_networks_count_where_no_resolver_is_believed(waypost: Run, steered: Path) -> None:
+    other = steered.with_name("other.toml")
+    text = steered.read_text().replace('state = "state"', 'state = "state"\nlocation = { prefer_ecs = "never" }')
+    steered.write_text(text)
+    other.write_text(
+        text.replace(
+            'networks = ["203.0.113.0/25"]\npools = ["paris"]', 'networks = ["203.0.113.0/25"]\npools = ["oslo"]'
+        )
+    )
+    assert "203.0.113.0/25" in waypost("diff", steered, other)[1]
+
+
+def test_those_of_whom_nobody_knows_where_they_are(waypost: Run, steered: Path) -> None:
+    other = steered.with_name("other.toml")
+    text = steered.read_text()
+    place = text.index('[[load_balancer]]\nname = "example.com"')
+    lost = '[[load_balancer.pool_set]]\nname = "lost"\nunknown = true\npools = ["oslo"]\n'
+    other.write_text(text[:place] + lost + text[place:])
+    changes = json.loads(waypost("diff", steered, other, "--json")[1])
+    places = [place for change in changes for place in change["places"]]
+    assert places == ["198.18.0.0/18", "unknown"], "pool sets go before maps"
+
+
 def test_a_load_balancer_that_is_new(waypost: Run, example: Path, changed: Callable[[str, str], Path]) -> None:
     other = changed('name = "shop.example.com"', 'name = "shops.example.com"')
     out = waypost("diff", example, other)[1]
