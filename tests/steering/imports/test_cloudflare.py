@@ -327,9 +327,10 @@ def test_pool_sets_up_to_the_one_for_everybody() -> None:
     imported, settings = import_document("cloudflare", document(pool_sets=sets, country_pools={"FR": ["p"]}))
     (balancer,) = settings.load_balancers
     assert balancer.default_pools == ("newyork",)
-    (pool_set,) = balancer.pool_sets  # type: ignore[attr-defined, unused-ignore]  # when the settings have it
+    (pool_set,) = balancer.pool_sets
     assert (pool_set.name, pool_set.countries, pool_set.pools) == ("in-Germany", ("DE",), ("paris", "newyork"))
     assert (pool_set.steering_policy, pool_set.fallback_pool) == ("random", "paris")
+    assert pool_set.random_steering is not None
     assert pool_set.random_steering.pool_weights == {"paris": 0.25}
     assert pool_set.random_steering.default_weight == 0.75
     assert notes(imported).keys() == {
