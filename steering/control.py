@@ -736,7 +736,7 @@ class Control:
                     (row.certificate_expires for row in rows if row.certificate_expires is not None), default=None
                 ),
                 cause=state.cause,
-                share=state.share,
+                share=self._health.verdicts[name].share,
                 addresses=state.addresses,
                 override=None if state.order is None else _order_status(state.order),
             )

@@ -109,7 +109,7 @@ def _tabulate(rows: list[PlaceTraffic]) -> Table:
 def _live_health(settings: Settings) -> Health:
     return {
         (pool.name, origin.name): Verdict(
-            origin.up,
+            origin.up is not False,
             math.inf if origin.flip_after is None else origin.flip_after,
             origin.share,
             origin.rtt,
@@ -118,7 +118,8 @@ def _live_health(settings: Settings) -> Health:
         )
         for pool in ask_status(settings).pools
         for origin in pool.origins
-        if origin.up is not None
+        # Nothing is known of the others, unless somebody has ordered something.
+        if origin.up is not None or origin.override is not None
     }
 
 

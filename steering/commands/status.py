@@ -180,9 +180,12 @@ def _export_text(export: ExportStatus, now: float) -> Text:
 def _besides(origin: OriginStatus, now: float) -> str:
     """Why an origin counts otherwise than by its checks, and what it warns of."""
     parts = [] if origin.cause in ("", "forced", "maintenance") else [origin.cause]
+    takes = f" {origin.share:.0%}" if origin.share != 1 else ""
+    if takes and (origin.override is None or origin.override.state != "draining"):
+        parts.append(f"takes{takes} of its traffic")
     if origin.override is not None:
         each = origin.override
-        share = f" {origin.share:.0%}" if each.state == "draining" else ""
+        share = takes if each.state == "draining" else ""
         by = each.by if each.since <= now else f"{each.by} from {time_in_words(each.since)}"
         parts.append(f"{each.state}{share} {describe_order(msgspec.structs.replace(each, by=by))}")
     return "; ".join([*parts, *([f"warning: {origin.warning}"] if origin.warning else [])])

@@ -3,7 +3,12 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from monitors.scheduler import Statistics
+from steering.commands import command
+from steering.messages import OriginStatus, OverrideStatus, PoolStatus, Status
 
 from .conftest import Run
 
@@ -46,6 +51,24 @@ def test_planned_and_present_health_exclude_each_other(waypost: Run, steered: Pa
     status, _, error = waypost("answer", steered, "www.example.com", "--live", "--at", "2026-12-01T22:00:00Z")
     assert status == 2
     assert "not allowed with argument" in error
+
+
+def test_live_has_what_is_ordered_of_what_nothing_checks(
+    waypost: Run, steered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = OverrideStatus("draining", "", "ann", 0.0, None)
+    drained = OriginStatus("zurich-1", "192.0.2.3", True, 1.0, share=0.25, cause="forced", override=order)
+    fresh = OriginStatus("paris-1", "192.0.2.2", True, 1.0)
+    pools = tuple(
+        PoolStatus(name, True, True, None, 1, 1, (origin,)) for name, origin in (("zurich", drained), ("paris", fresh))
+    )
+    told = Status("waypost.toml", 0.0, 1, (), pools, (), (), Statistics(0, 0, 0, 0, 0, 0.0, 0.0))
+    monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(told))  # noqa: ARG005
+    line = ("answer", steered, "www.example.com", "--live", "--json", "--country")
+    [reason] = json.loads(waypost(*line, "CH")[1])["reasons"]
+    assert (reason["pools"][0]["room"], reason["pools"][0]["origins"][0]["cause"]) == (0.25, "forced")
+    [reason] = json.loads(waypost(*line, "DE")[1])["reasons"]
+    assert reason["pools"][0]["origins"][0]["state"] == "unmonitored"
 
 
 def test_a_region_is_on_the_continent_of_most_of_its_countries(waypost: Run, steered: Path) -> None:
