@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     with offline.open_zones(settings) as zones:
         world = offline.Offline(settings, zones, health)
         if arguments.every:
+            if _client_of(arguments, regions) != Client():
+                raise UsageError("--every says who asks: leave out all that does, too")
             clients = offline.list_places(arguments.every, regions)
             rows = world.traffic(arguments.name, arguments.type, clients)
             if arguments.json:

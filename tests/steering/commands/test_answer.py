@@ -78,6 +78,12 @@ def test_a_region_is_on_the_continent_of_most_of_its_countries(waypost: Run, ste
     assert [region for region, rule in by_region.items() if rule == "pool_set.europe"] == ["WEU", "EEU"]
 
 
+@pytest.mark.parametrize("who", [("--from", "192.0.2.1"), ("--country", "FR"), ("--asn", "64500")])
+def test_a_table_is_of_all(waypost: Run, steered: Path, who: tuple[str, str]) -> None:
+    status, _, error = waypost("answer", steered, "www.example.com", "--every", "country", *who)
+    assert (status, error) == (2, "--every says who asks: leave out all that does, too\n")
+
+
 def test_what_names_lead_to_is_in_the_table(waypost: Run, steered: Path) -> None:
     rows = json.loads(waypost("answer", steered, "example.com", "--every", "country", "--json")[1])
     answers = {row["place"]: row["answers"] for row in rows}
