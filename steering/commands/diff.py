@@ -2,7 +2,7 @@
 
 import argparse
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,11 +11,12 @@ from geodata.place import Place
 from geodata.ranges import Network, parse_network
 from geodata.regions import REGIONS, Regions
 from steering import offline
+from steering.balance.matches import Match
 from steering.balance.rules import matches_of
 from steering.commands.command import BAD, GOOD, Command, add_json, add_weight_by, open_console, print_json, weigh
 from steering.offline import Client, Offline
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import Settings, load_settings
+from steering.settings import load_settings
 from steering.traffic import Change, find_changes, show_shares
 from steering.wire import name_to_text
 
@@ -31,9 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """waypost diff OLD NEW"""
     both = [load_settings(path) for path in (arguments.old, arguments.new)]
-    regions = offline.load_regions(both[1])
-    places = offline.list_places("country", regions)
-    clients = places | _named_places(both, regions)
+    tables = [offline.load_regions(settings) for settings in both]
+    countries = dict.fromkeys(country for table in tables for country in table.countries)
+    matches = [match for settings in both for balancer in settings.load_balancers for match in matches_of(balancer)]
+    # The same places, which are in other regions if the table of regions is another.
+    old_clients, new_clients = (
+        {country: offline.make_client(country, None, None, table) for country in countries}
+        | _named_places(matches, tables, table)
+        for table in tables
+    )
     questions = {
         (name_to_text(balancer.name), RECORDS_BY_TYPE[number].name): None
         for settings in both
@@ -42,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     }
     with offline.open_zones(both[0]) as old_zones, offline.open_zones(both[1]) as new_zones:
         old, new = Offline(both[0], old_zones, {}), Offline(both[1], new_zones, {})
-        weights = weigh(arguments.weight_by, new, places)
+        weights = weigh(arguments.weight_by, new, countries)
         changes: list[Change] = []
         for name, rrtype in questions:
-            before, after = (world.traffic(name, rrtype, clients) for world in (old, new))
+            before, after = old.traffic(name, rrtype, old_clients), new.traffic(name, rrtype, new_clients)
             changes += find_changes(f"{name} {rrtype}", before, after, weights, by_records=True)
     if arguments.json:
         print_json(changes)
@@ -54,13 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     return BAD if changes else GOOD
 
 
-def _named_places(both: list[Settings], regions: Regions) -> dict[str, Client]:
-    """Clients whom no country stands for, and whom a rule of either configuration names: of subdivisions, of regions
-    that have no country as a whole, of networks, of AS numbers in the places of their rule, and of nowhere known."""
-    balancers = [balancer for settings in both for balancer in settings.load_balancers]
-    matches = [match for balancer in balancers for match in matches_of(balancer)]
+def _named_places(matches: Sequence[Match], tables: Sequence[Regions], regions: Regions) -> dict[str, Client]:
+    """Clients whom no country stands for, and whom a rule names: of subdivisions, of regions that have no country as a
+    whole, of networks, of AS numbers in the places of their rule, and of nowhere known; and of subdivisions that have
+    changed their region."""
     named = {place for match in matches for place in (*match.subdivisions, *match.regions)}
-    whole = {regions.region_of(country) for country in regions.countries}
+    parts = {member for table in tables for region in REGIONS for member in table.members(region) if "-" in member}
+    named |= {part for part in parts if len({table.region_of(part[:2], part) for table in tables}) > 1}
+    whole = set.intersection(*({table.region_of(country) for country in table.countries} for table in tables))
     places = {
         name: _client_of("regions" if name in REGIONS else "subdivisions", name, regions) for name in named - whole
     }
