@@ -33,7 +33,7 @@ from geodata.regions import REGIONS, REGIONS_FILE, Regions
 from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Draw, Health, Verdict
 from steering.balance.rules import Classifier, Rules, name_rule, route_of_class
-from steering.compose import CHAIN_LIMIT, Location, compose
+from steering.compose import Location, compose
 from steering.expectations import show_rdata
 from steering.judgement import judge_origin, make_verdict
 from steering.maintenance import concerns, order_maintenance, strictest
@@ -307,26 +307,26 @@ class Offline:
         answers = {" + ".join(sorted(each)): share for each, share in self._answers(client, steering, number).items()}
         return PlaceTraffic(label, pools, reason.rule, reason.when_down if reason.fallback else "", answers)
 
-    def _answers(self, client: Client, steering: Steering, number: int, depth: int = 0) -> Answers:
+    def _answers(self, client: Client, steering: Steering, number: int, path: tuple[bytes, ...] = ()) -> Answers:
         """The records of each answer of a class, and how often it is given."""
         plan = steering.plans[number]
         bounds = plan.bounds or (1.0,) * len(plan.rrsets)
         answers: Answers = {}
         for rrset, draw, low, high in zip(plan.rrsets, plan.draws, (0.0, *bounds), bounds, strict=False):
             if steering.flatten:
-                drawn = self._flattened(client, draw, steering.rrtype, depth)
+                drawn = self._flattened(client, draw, steering.rrtype, path)
             else:
                 drawn = {_records(rrset[0], (record[12:] for record in split_records(rrset[2]))): 1.0}
             for records, share in drawn.items():
                 answers[records] = answers.get(records, 0.0) + share * (high - low) / bounds[-1]
         return answers
 
-    def _flattened(self, client: Client, draw: Draw, rrtype: int, depth: int) -> Answers:
+    def _flattened(self, client: Client, draw: Draw, rrtype: int, path: tuple[bytes, ...]) -> Answers:
         """What becomes of one draw whose origins are names: each of the addresses of each, with each of the next."""
         answers: Answers = {frozenset(): 1.0}
         for origin in draw.origins:
             target = origin.records.get(CNAME)
-            found = self._addresses(client, target[0], rrtype, depth + 1) if target is not None else {}
+            found = self._addresses(client, target[0].lower(), rrtype, path) if target is not None else {}
             found = found or {_records(rrtype, origin.records[rrtype]): 1.0}
             joined: Answers = {}
             for (one, part), (two, share) in itertools.product(answers.items(), found.items()):
@@ -334,14 +334,14 @@ class Offline:
             answers = joined
         return answers
 
-    def _addresses(self, client: Client, name: bytes, rrtype: int, depth: int) -> Answers:
-        """Those of a name of ours; nothing of another."""
-        if depth > CHAIN_LIMIT:
+    def _addresses(self, client: Client, name: bytes, rrtype: int, path: tuple[bytes, ...]) -> Answers:
+        """Those of a name of ours; nothing of another, or where the path there goes round in a circle."""
+        if name in path:
             return {}
         reply, witness, _ = self._answer(client, name_to_text(name), RECORDS_BY_TYPE[rrtype].name)
         for steering, number in witness.asked.values():
             if steering.rrtype == rrtype:
-                return self._answers(client, steering, number, depth)
+                return self._answers(client, steering, number, (*path, name))
         records = frozenset(show_rdata(rdata) for rrset in reply.answer if rrset.rdtype == rrtype for rdata in rrset)
         return {records: 1.0} if records else {}
 

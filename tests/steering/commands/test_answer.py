@@ -90,6 +90,19 @@ def test_what_names_lead_to_is_in_the_table(waypost: Run, steered: Path) -> None
     assert (answers["FR"], answers["DE"]) == ({"198.51.100.2": 1.0}, {"192.0.2.1": 1.0})
 
 
+def test_names_that_lead_to_themselves(waypost: Run, steered: Path) -> None:
+    """Both origins do: their own addresses are the answer, and it does not take long to find that out."""
+    again = 'records = { CNAME = "example.com." }'
+    second = f'[[pool.origin]]\nname = "oslo-2"\naddress = "192.0.2.44"\n{again}\n'
+    text = steered.read_text().replace('country_pools = { FR = ["paris"] }', 'country_pools = { FR = ["oslo"] }')
+    text = text.replace('records = { CNAME = "oslo.example.com." }', f"{again}\n{second}")
+    steered.write_text(text)
+    rows = json.loads(waypost("answer", steered, "example.com", "--every", "country", "--json")[1])
+    assert [row["answers"] for row in rows if row["place"] == "FR"] == [{"192.0.2.4 + 192.0.2.44": 1.0}]
+    told = json.loads(waypost("answer", steered, "example.com", "--country", "FR", "--json")[1])
+    assert sorted(line.split()[-1] for line in told["answer"]) == ["192.0.2.4", "192.0.2.44"]
+
+
 @pytest.mark.parametrize("number", ["0", "-5", "4294967296", "AS64500", ""])
 def test_an_as_number_that_is_none(waypost: Run, steered: Path, number: str) -> None:
     status, _, error = waypost("answer", steered, "www.example.com", f"--asn={number}")
