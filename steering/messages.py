@@ -189,7 +189,7 @@ class OriginStatus(msgspec.Struct, frozen=True):
     cause: str = ""
     """Why it counts otherwise than by its checks alone: forced, maintenance, damped, held or stale."""
     share: float = 1.0
-    """How much of its traffic it takes, from 0 to 1; less while it is drained."""
+    """How much of its traffic it takes, from 0 to 1; less while it is drained, ramps up, or has too much to do."""
     override: OverrideStatus | None = None
     monitors: tuple[MonitorStatus, ...] = ()
     """The members, where its monitor is a group."""
@@ -208,7 +208,7 @@ class PoolStatus(msgspec.Struct, frozen=True):
     healthy: int
     origins: tuple[OriginStatus, ...]
     share: float = 1.0
-    """How much of the traffic of its healthy origins they take together, from 0 to 1; less while they are drained."""
+    """How much of the traffic of its healthy origins they take together, from 0 to 1; less as of each."""
     cause: str = ""
     """The cause that all of its enabled origins have in common."""
 

@@ -862,8 +862,8 @@ class TestLoad:
         told = worker.told[-1]
         assert isinstance(told, HealthChanged)
         assert [(each.origin, each.verdict.share) for each in told.health] == [("site-1", 0.8)]
-        pool = (await stage.status()).pools[0]
-        assert (pool.share, pool.origins[0].share) == (0.8, 0.8)
+        site = (await stage.status()).pools[0]
+        assert (site.share, site.origins[0].share) == (0.8, 0.8)
 
     @pytest.mark.parametrize(("pool", "figure"), [("site", "much"), ("site", -1), (7, 1), ("sight", 1)])
     async def test_what_cannot_be_is_refused(self, stage: Stage, pool: object, figure: object) -> None:

@@ -523,7 +523,9 @@ class TestStatus:
         origins = (
             msgspec.structs.replace(first, cause="forced", share=0.25, override=order),
             msgspec.structs.replace(second, up=False, cause="damped", monitors=members),
-            msgspec.structs.replace(third, up=True, warning="the certificate ends in 3 days", override=planned),
+            msgspec.structs.replace(
+                third, up=True, share=0.6, warning="the certificate ends in 3 days", override=planned
+            ),
         )
         told = msgspec.structs.replace(
             STATUS,
@@ -543,7 +545,9 @@ class TestStatus:
         assert line("paris-2").rstrip().endswith("damped")
         assert ["web", "up", "10.0", "ms", "ok", "must", "be", "healthy"] in [line.split() for line in lines]
         assert ["ping", "no", "result", "yet", "only", "watches"] in [line.split() for line in lines]
-        assert "planned by maintenance weekly from 2030-03-17 17:46:40 UTC until" in line("paris-3")
+        assert "takes 60% of its traffic; planned by maintenance weekly from 2030-03-17 17:46:40 UTC until" in line(
+            "paris-3"
+        )
         assert line("paris-3").rstrip().endswith("warning: the certificate ends in 3 days")
         assert "paris-1 draining by ann until 2027-01-15 08:00:00 UTC: new disks" in lines
         assert "notifier ops: 5 delivered, 2 waiting, in trouble: refused" in lines

@@ -67,7 +67,7 @@ def test_what_is_down_must_exist(waypost: Run, example: Path, table: Path) -> No
     table.write_text('[[expect]]\nname = "www.example.com"\ndown = ["pairs"]\n')
     status, out, _ = waypost("test", example, table)
     assert status == 1
-    assert "no origin or pool with a monitor is called 'pairs'; did you mean \"paris\"?" in out
+    assert "no origin or pool is called 'pairs'; did you mean \"paris\"?" in out
 
 
 @pytest.fixture
