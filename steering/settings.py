@@ -261,6 +261,17 @@ class SharedKey(msgspec.Struct, frozen=True):
         return f"SharedKey({self.name!r}, {self.algorithm!r})"
 
 
+class CatalogMembers(msgspec.Struct, frozen=True):
+    """[zone.members]: how the zones are served that a consumer's catalog lists; as in [[zone]]."""
+
+    primaries: tuple[PeerText, ...] = ()
+    """Without any, those of the catalog."""
+    allow_notify: tuple[PermissionText, ...] = ()
+    allow_transfer: tuple[PermissionText, ...] = ()
+    notify: tuple[PeerText, ...] = ()
+    journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
+
+
 class Zone(msgspec.Struct, frozen=True):
     """[[zone]]: a zone that waypost is authoritative for: from a file, from a primary, or of load balancers alone."""
 
@@ -277,6 +288,11 @@ class Zone(msgspec.Struct, frozen=True):
     """Who is told when the zone has changed."""
     journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
     """Changes that are kept for incremental transfers."""
+    catalog: Literal["producer", "consumer", ""] = ""
+    """Whether it lists zones (RFC 9432): ours, or those that are to be taken from primaries."""
+    member_of: Name | None = None
+    """The producer's catalog that lists this zone."""
+    members: CatalogMembers = CatalogMembers()
 
 
 PoolNames = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -610,10 +626,35 @@ def check_zones(document: Document) -> Problems:
         elif zone.primaries and (zone.file or zone.nameservers):
             other = "file" if zone.file else "nameservers"
             yield (*key, other), "only for a zone without primaries: these have all its records"
-        elif not (zone.file or zone.nameservers or zone.primaries):
+        elif not (zone.file or zone.nameservers or zone.primaries or zone.catalog):
             yield key, "expected file, primaries, or nameservers for a zone of load balancers alone"
         if zone.allow_notify and not zone.primaries:
             yield (*key, "allow_notify"), "only for a zone with primaries"
+
+
+def check_catalogs(document: Document) -> Problems:
+    """A consumer's catalog comes from primaries, a producer's is made; neither has load balancers."""
+    catalogs = {zone.name: zone.catalog for _, zone in document.all(Zone)}
+    for key, zone in document.all(Zone):
+        if zone.catalog == "consumer" and not zone.primaries:
+            yield (*key, "catalog"), "expected primaries for the catalog of a consumer"
+        elif zone.catalog == "producer" and (zone.file or zone.nameservers or zone.primaries):
+            other = "file" if zone.file else "nameservers" if zone.nameservers else "primaries"
+            yield (*key, other), "not for the catalog of a producer: it is made of the zones whose member_of it is"
+        if zone.members != CatalogMembers() and zone.catalog != "consumer":
+            yield (*key, "members"), "only for the catalog of a consumer"
+        if zone.member_of == zone.name:
+            yield (*key, "member_of"), "a catalog does not list itself"
+        elif (
+            zone.member_of is not None
+            and catalogs.get(zone.member_of) != "producer"
+            and (zone.member_of in catalogs or _all_read(document, "zone", Zone))
+        ):
+            yield (*key, "member_of"), 'no zone with catalog = "producer" has this name'
+    for key, balancer in document.all(LoadBalancer):
+        closest = next((name for name in _suffixes(balancer.name) if name in catalogs), None)
+        if closest is not None and catalogs[closest]:
+            yield (*key, "name"), f"lies in the catalog {name_to_text(closest)}, which lists zones alone"
 
 
 def check_keys(document: Document) -> Problems:
@@ -622,13 +663,14 @@ def check_keys(document: Document) -> Problems:
     used: set[bytes] = set()
     for place, zone in document.all(Zone):
         for field_name in ("primaries", "allow_notify", "allow_transfer", "notify"):
-            for position, peer in enumerate(getattr(zone, field_name)):
-                if peer.key is None:
-                    continue
-                used.add(peer.key)
-                if peer.key not in known and _all_read(document, "key", SharedKey):
-                    meant = did_you_mean(name_to_text(peer.key), known.values())
-                    yield (*place, field_name, position), "no key has this name" + meant
+            for where, struct in ((place, zone), ((*place, "members"), zone.members)):
+                for position, peer in enumerate(getattr(struct, field_name)):
+                    if peer.key is None:
+                        continue
+                    used.add(peer.key)
+                    if peer.key not in known and _all_read(document, "key", SharedKey):
+                        meant = did_you_mean(name_to_text(peer.key), known.values())
+                        yield (*where, field_name, position), "no key has this name" + meant
     for place, key in document.all(SharedKey):
         if (key.secret is None) == (key.secret_file is None):
             yield place, "expected either secret or secret_file"
@@ -842,6 +884,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_exports,
     check_maintenance,
     check_zones,
+    check_catalogs,
     check_keys,
     check_pool_names,
     check_location,

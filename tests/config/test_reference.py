@@ -24,6 +24,7 @@ from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import (
+    CatalogMembers,
     ClientLocation,
     GeoSource,
     Http,
@@ -65,6 +66,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[[notifier]]`": Notifier,
     "`[[key]]`": SharedKey,
     "`[[zone]]`": Zone,
+    "`[zone.members]`": CatalogMembers,
     "`[[export]]`": Export,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
