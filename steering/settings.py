@@ -261,6 +261,10 @@ class SharedKey(msgspec.Struct, frozen=True):
         return f"SharedKey({self.name!r}, {self.algorithm!r})"
 
 
+CATALOG_NAME_LIMIT = 255 - 39
+"""Octets of the name of a producer's catalog, so that "<label>.zones" goes before it (zones/catalog.py)."""
+
+
 class CatalogMembers(msgspec.Struct, frozen=True):
     """[zone.members]: how the zones are served that a consumer's catalog lists; as in [[zone]]."""
 
@@ -641,6 +645,8 @@ def check_catalogs(document: Document) -> Problems:
         elif zone.catalog == "producer" and (zone.file or zone.nameservers or zone.primaries):
             other = "file" if zone.file else "nameservers" if zone.nameservers else "primaries"
             yield (*key, other), "not for the catalog of a producer: it is made of the zones whose member_of it is"
+        if zone.catalog == "producer" and len(zone.name) > CATALOG_NAME_LIMIT:
+            yield (*key, "name"), "too long for the catalog of a producer: the names in it have 39 octets more"
         if zone.members != CatalogMembers() and zone.catalog != "consumer":
             yield (*key, "members"), "only for the catalog of a consumer"
         if zone.member_of == zone.name:

@@ -84,7 +84,7 @@ def read_catalog_untrusted(apex: bytes, records: Iterable[Record]) -> dict[bytes
     for owner, rrtype, _, rdata in records:
         if owner == version and rrtype == TXT:
             versions.append(rdata)
-        elif rrtype == _PTR and owner != zones and owner[owner[0] + 1 :] == zones:
+        elif rrtype == _PTR and owner[owner[0] + 1 :] == zones:
             label, member = owner[: owner[0] + 1], rdata.lower()
             if label in labels:
                 raise CatalogError(f"{name_to_text(owner)} has more than one PTR record")
