@@ -46,6 +46,7 @@ from steering.messages import (
     Configured,
     Counted,
     ForceRequest,
+    FromSecondaries,
     HealthChanged,
     Hello,
     LoadReported,
@@ -89,7 +90,7 @@ from steering.secondaries import SecondaryZones
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
-from steering.settings import Origin, Pool, Server, Settings, load_settings
+from steering.settings import Origin, Pool, Server, Settings, Zone, load_settings
 from steering.values import parse_secret
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
@@ -244,8 +245,10 @@ class Control:
         self._tallies: dict[str, _Tally] = {}
         """By pool."""
         self._notify = NotifySender(nursery)
-        self._secondaries = SecondaryZones(nursery, self._take_status)
+        self._secondaries = SecondaryZones(nursery, self._take_news)
         self._statuses: dict[bytes, SecondaryStatus] = {}
+        self._members: tuple[Zone, ...] = ()
+        """What catalogs add to the zones of the configuration."""
         health.on_change = self._tell_health
         health.on_turn = self._tell_turn
         health.on_warning = self._tell_warning
@@ -338,9 +341,7 @@ class Control:
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         self.exports.replace(running.settings.exports, running.settings.pools)
-        self._notify.replace(running.settings.zones, running.keys)
-        zones = {zone.name for zone in running.settings.zones if zone.primaries}
-        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in zones}
+        self._take_zones(running)
         settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
         self._secondaries.replace(Secondaries(settings, running.keys))
         self.updates.replace(running.settings)
@@ -355,6 +356,12 @@ class Control:
             self._tell_pool(pool)
         for connection in self._workers:
             connection.send(self._configured())
+
+    def _take_zones(self, running: Running) -> None:
+        zones = (*self._members, *running.settings.zones)
+        self._notify.replace(zones, running.keys)
+        secondaries = {zone.name for zone in zones if zone.primaries}
+        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in secondaries}
 
     def _check_machine(self, settings: Settings) -> None:
         """What cannot be had: other sockets or another state directory now, or pings without permission."""
@@ -459,7 +466,8 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        zones = tuple(zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries)
+        zones = (*self._members, *self._running.settings.zones)
+        zones = tuple(zone for zone in zones if zone.allow_transfer or zone.primaries)
         settings = msgspec.structs.replace(
             self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), updates=(), http=None
         )
@@ -551,11 +559,28 @@ class Control:
         kept = self._health.keep(self._running.settings.monitors)
         write_rows(Path(self._server.state), msgspec.structs.replace(kept, reports=reports))
 
+    def _take_news(self, news: FromSecondaries) -> None:
+        if isinstance(news, SecondaryStatus):
+            self._take_status(news)
+        elif news.zones != self._members:
+            assert self._running is not None, "what is in force has been told"
+            self._members = news.zones
+            self._take_zones(self._running)
+            for connection in self._workers:
+                connection.send(self._configured())
+
     def _take_status(self, status: SecondaryStatus) -> None:
         before = self._statuses.get(status.apex)
         self._statuses[status.apex] = status
         if before is not None and before.serial != status.serial:
             self._notify.tell(status.apex)
+
+    def _zone_statuses(self, running: Running) -> tuple[ZoneStatus, ...]:
+        """Of the zones of the configuration, and of those that catalogs add as of now."""
+        configured = {zone.name for zone in running.settings.zones}
+        reports = [report for report in running.zones if report.apex in configured]
+        members = [LoadReport(zone.name, 0, 0, 0) for zone in self._members if zone.name not in configured]
+        return tuple(map(self._zone_status, (*reports, *members)))
 
     def _zone_status(self, report: LoadReport) -> ZoneStatus:
         name = name_to_text(report.apex)
@@ -702,7 +727,7 @@ class Control:
             pid=os.getppid(),
             listen=settings.server.listen,
             pools=tuple(pools),
-            zones=tuple(map(self._zone_status, self._running.zones)),
+            zones=self._zone_statuses(self._running),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)

@@ -11,7 +11,7 @@ from monitors.scheduler import Statistics
 from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
 from steering.overrides import LONGEST
-from steering.settings import Settings
+from steering.settings import Settings, Zone
 from steering.zones.tsig import Key
 
 
@@ -101,7 +101,14 @@ class SecondaryStatus(msgspec.Struct, frozen=True, tag=True):
     """Of the last try; empty if that was good."""
 
 
+class Members(msgspec.Struct, frozen=True, tag=True):
+    """That process to control: the zones that catalogs add to the configuration, all of them."""
+
+    zones: tuple[Zone, ...]
+
+
 ToSecondaries = Secondaries | Notified
+FromSecondaries = SecondaryStatus | Members
 
 ToWorker = Configured | HealthChanged
 ToControl = Hello | Counted | Notified

@@ -1,8 +1,8 @@
 """TRIO: the process that keeps zones from primaries fresh (zones/refresh.py), and control's end of it.
 
 Control runs it as a child while there are such zones: what a primary sends, and applying it, must not delay a probe.
-They talk in frames as in serve/feed.py over a socket pair: Secondaries and Notified to the child, SecondaryStatus back.
-A child that dies is started again, and told everything again; what it had published stays.
+They talk in frames as in serve/feed.py over a socket pair: Secondaries and Notified to the child, SecondaryStatus and
+Members back. A child that dies is started again, and told everything again; what it had published stays.
 """
 
 import logging
@@ -21,7 +21,7 @@ import trio
 
 import geodata
 from steering.log import start_log
-from steering.messages import Notified, Secondaries, SecondaryStatus, ToSecondaries
+from steering.messages import FromSecondaries, Notified, Secondaries, ToSecondaries
 from steering.serve.feed import Connection
 from steering.zones.refresh import Refresher
 from steering.zones.store import Store
@@ -35,11 +35,11 @@ logger = logging.getLogger("waypost.control")
 class SecondaryZones:
     """Control's end: starts the child when there is something for it to do."""
 
-    def __init__(self, nursery: trio.Nursery, on_status: Callable[[SecondaryStatus], None]) -> None:
+    def __init__(self, nursery: trio.Nursery, on_news: Callable[[FromSecondaries], None]) -> None:
         self._nursery = nursery
-        self._on_status = on_status
+        self._on_news = on_news
         self._wanted: Secondaries | None = None
-        self._connection: Connection[SecondaryStatus] | None = None
+        self._connection: Connection[FromSecondaries] | None = None
         self._running = False
 
     def replace(self, wanted: Secondaries) -> None:
@@ -63,18 +63,18 @@ class SecondaryZones:
                 with theirs:
                     process: trio.Process = await nursery.start(_start_child, theirs.fileno())
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-                await Connection(stream, msgspec.msgpack.Decoder(SecondaryStatus)).run(self._converse)
+                await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
                 process.terminate()
             logger.error("the process that keeps zones from primaries fresh has ended: starting it again")
             await trio.sleep(RESTART_PAUSE)
 
-    async def _converse(self, connection: Connection[SecondaryStatus]) -> None:
+    async def _converse(self, connection: Connection[FromSecondaries]) -> None:
         assert self._wanted is not None, "it was started for something"
         self._connection = connection
         connection.send(self._wanted)
         try:
-            async for status in connection:
-                self._on_status(status)
+            async for news in connection:
+                self._on_news(news)
         finally:
             self._connection = None
 

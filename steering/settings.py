@@ -278,6 +278,21 @@ class SharedKey(msgspec.Struct, frozen=True):
         return f"SharedKey({self.name!r}, {self.algorithm!r})"
 
 
+CATALOG_NAME_LIMIT = 255 - 39
+"""Octets of the name of a producer's catalog, so that "<label>.zones" goes before it (zones/catalog.py)."""
+
+
+class CatalogMembers(msgspec.Struct, frozen=True):
+    """[zone.members]: how the zones are served that a consumer's catalog lists; as in [[zone]]."""
+
+    primaries: tuple[PeerText, ...] = ()
+    """Without any, those of the catalog."""
+    allow_notify: tuple[PermissionText, ...] = ()
+    allow_transfer: tuple[PermissionText, ...] = ()
+    notify: tuple[PeerText, ...] = ()
+    journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
+
+
 class Zone(msgspec.Struct, frozen=True):
     """[[zone]]: a zone that waypost is authoritative for: from a file, from a primary, or of load balancers alone."""
 
@@ -294,6 +309,11 @@ class Zone(msgspec.Struct, frozen=True):
     """Who is told when the zone has changed."""
     journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
     """Changes that are kept for incremental transfers."""
+    catalog: Literal["producer", "consumer", ""] = ""
+    """Whether it lists zones (RFC 9432): ours, or those that are to be taken from primaries."""
+    member_of: Name | None = None
+    """The producer's catalog that lists this zone."""
+    members: CatalogMembers = CatalogMembers()
 
 
 PoolNames = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -656,10 +676,37 @@ def check_zones(document: Document) -> Problems:
         elif zone.primaries and (zone.file or zone.nameservers):
             other = "file" if zone.file else "nameservers"
             yield (*key, other), "only for a zone without primaries: these have all its records"
-        elif not (zone.file or zone.nameservers or zone.primaries):
+        elif not (zone.file or zone.nameservers or zone.primaries or zone.catalog):
             yield key, "expected file, primaries, or nameservers for a zone of load balancers alone"
         if zone.allow_notify and not zone.primaries:
             yield (*key, "allow_notify"), "only for a zone with primaries"
+
+
+def check_catalogs(document: Document) -> Problems:
+    """A consumer's catalog comes from primaries, a producer's is made; neither has load balancers."""
+    catalogs = {zone.name: zone.catalog for _, zone in document.all(Zone)}
+    for key, zone in document.all(Zone):
+        if zone.catalog == "consumer" and not zone.primaries:
+            yield (*key, "catalog"), "expected primaries for the catalog of a consumer"
+        elif zone.catalog == "producer" and (zone.file or zone.nameservers or zone.primaries):
+            other = "file" if zone.file else "nameservers" if zone.nameservers else "primaries"
+            yield (*key, other), "not for the catalog of a producer: it is made of the zones whose member_of it is"
+        if zone.catalog == "producer" and len(zone.name) > CATALOG_NAME_LIMIT:
+            yield (*key, "name"), "too long for the catalog of a producer: the names in it have 39 octets more"
+        if zone.members != CatalogMembers() and zone.catalog != "consumer":
+            yield (*key, "members"), "only for the catalog of a consumer"
+        if zone.member_of == zone.name:
+            yield (*key, "member_of"), "a catalog does not list itself"
+        elif (
+            zone.member_of is not None
+            and catalogs.get(zone.member_of) != "producer"
+            and (zone.member_of in catalogs or _all_read(document, "zone", Zone))
+        ):
+            yield (*key, "member_of"), 'no zone with catalog = "producer" has this name'
+    for key, balancer in document.all(LoadBalancer):
+        closest = next((name for name in _suffixes(balancer.name) if name in catalogs), None)
+        if closest is not None and catalogs[closest]:
+            yield (*key, "name"), f"lies in the catalog {name_to_text(closest)}, which lists zones alone"
 
 
 def check_keys(document: Document) -> Problems:
@@ -668,7 +715,8 @@ def check_keys(document: Document) -> Problems:
     uses = [((*place, "server"), update.server) for place, update in document.all(DnsUpdate)]
     for place, zone in document.all(Zone):
         for field_name in ("primaries", "allow_notify", "allow_transfer", "notify"):
-            uses += [((*place, field_name, at), peer) for at, peer in enumerate(getattr(zone, field_name))]
+            for where, struct in ((place, zone), ((*place, "members"), zone.members)):
+                uses += [((*where, field_name, at), peer) for at, peer in enumerate(getattr(struct, field_name))]
     used = {peer.key for _, peer in uses if peer.key is not None}
     if _all_read(document, "key", SharedKey):
         for place, peer in uses:
@@ -891,6 +939,7 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_maintenance,
     check_updates,
     check_zones,
+    check_catalogs,
     check_keys,
     check_pool_names,
     check_location,

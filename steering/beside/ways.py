@@ -96,6 +96,16 @@ WAYS: Mapping[str, Way] = {
         ("nsd.conf", "knot.conf", "named.conf", "pdns.conf", "waypost.toml"),
         (_PARENT, _AT_WAYPOST, _AT_SERVER),
     ),
+    "catalog_out": Way(
+        "your servers take all zones that a catalog of waypost lists",
+        ("knot.conf", "named.conf", "waypost.toml"),
+        (_PARENT, _AT_WAYPOST, _AT_SERVER),
+    ),
+    "catalog_in": Way(
+        "waypost takes all zones that a catalog of your server lists",
+        ("knot.conf", "named.conf", "catalog.example.zone", "waypost.toml"),
+        (_PARENT, _AT_WAYPOST, _AT_SERVER),
+    ),
     "gdnsd": Way(
         "gdnsd answers by the health that waypost sees",
         ("config", "zones/example.com", "waypost.toml"),

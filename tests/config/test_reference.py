@@ -25,6 +25,7 @@ from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import (
+    CatalogMembers,
     ClientLocation,
     GeoSource,
     Http,
@@ -67,6 +68,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[pool.load_shedding]`": LoadShedding,
     "`[[notifier]]`": Notifier,
     "`[[zone]]`": Zone,
+    "`[zone.members]`": CatalogMembers,
     "`[[export]]`": Export,
     "`[[update]]`": Update,
     "`[[key]]`": SharedKey,

@@ -26,9 +26,19 @@ from tests.peers.servers import PATIENCE
 from tests.steering.running import eventually
 
 BESIDE = Path(__file__).parents[2] / "config" / "beside"
-FOLDERS = {"primary": "transfers_out", "secondary": "transfers_in"}
+FOLDERS = {
+    "primary": "transfers_out",
+    "secondary": "transfers_in",
+    "producer": "catalog_out",
+    "consumer": "catalog_in",
+}
 """By what waypost is."""
-OF_PEERS = {"secondary": "transfers_out", "primary": "transfers_in"}
+OF_PEERS = {
+    "secondary": "transfers_out",
+    "primary": "transfers_in",
+    "consumer": "catalog_out",
+    "producer": "catalog_in",
+}
 """By what the peer is."""
 KEY_TEXT = "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI="
 KEY = dns.tsig.Key("transfer", KEY_TEXT, "hmac-sha256")
@@ -94,18 +104,22 @@ def running_server(name: str, role: str, folder: Path, port: int, waypost: int) 
                 pass
 
 
-def serial_at(port: int) -> int | None:
-    """The serial of example.com there; None without an answer."""
+def serial_at(port: int, zone: str = "example.com") -> int | None:
+    """The serial of a zone there; None without an answer."""
     try:
-        reply = dns.query.udp(dns.message.make_query("example.com", "SOA"), "127.0.0.1", 1, port)
+        reply = dns.query.udp(dns.message.make_query(zone, "SOA"), "127.0.0.1", 1, port)
     except (dns.exception.Timeout, OSError):
         return None
     return reply.answer[0][0].serial if reply.answer else None
 
 
-def has_serial(port: int, serial: int, log: Callable[[], str]) -> None:
-    """Wait for a serial."""
-    eventually(lambda: serial_at(port) == serial, lambda: f"{serial_at(port)}, not {serial}\n{log()}", START_DEADLINE)
+def has_serial(port: int, serial: int | None, log: Callable[[], str], zone: str = "example.com") -> None:
+    """Wait for a serial; None: until there is no answer."""
+    eventually(
+        lambda: serial_at(port, zone) == serial,
+        lambda: f"{zone} {serial_at(port, zone)}, not {serial}\n{log()}",
+        START_DEADLINE,
+    )
 
 
 def transferred(port: int) -> dns.zone.Zone:
@@ -146,6 +160,7 @@ def _knot(folder: Path, text: str, port: int, waypost: int, role: str) -> list[s
     text = text.replace("address: 192.0.2.1", f"address: 127.0.0.1@{waypost}")
     if role == "secondary":
         text = text.replace("action: notify", "action: [notify, transfer]")
+    text = text.replace("  - id: member", f'  - id: member\n    storage: "{folder}"')
     (folder / "knot.conf").write_text(f"""
 server:
   rundir: "{folder}"
@@ -169,6 +184,10 @@ def _named(folder: Path, text: str, port: int, waypost: int, role: str) -> list[
     text = text.replace("192.0.2.1 ", f"127.0.0.1 port {waypost} ")
     if role == "secondary":
         text = text.replace("  type secondary;", "  type secondary;\n  allow-transfer { key transfer; };")
+    options = re.search(r"^options {\n(.*?)^};\n", text, re.MULTILINE | re.DOTALL)
+    if options:
+        text = text.replace(options[0], "")
+    more = options[1].replace("transfer; };\n  };", "transfer; } min-update-interval 1;\n  };") if options else ""
     (folder / "named.conf").write_text(f"""
 options {{
   directory "{folder}";
@@ -177,11 +196,11 @@ options {{
   pid-file none;
   session-keyfile none;
   recursion no;
-  notify no;
   notify-delay 0;
   max-journal-size 10m; // the changes of this test are as large as its zone
   max-ixfr-ratio unlimited;
   dnssec-validation no;
+{more or "  notify no;"}
 }};
 controls {{ }};
 {text}""")
