@@ -138,11 +138,12 @@ def _make_zone(catalog: Zone, name: bytes) -> Zone:
 
 
 def _names_below_zones(settings: Settings, configured: set[bytes]) -> set[bytes]:
-    """The names from load balancers up to their zones, without these."""
-    names = set()
+    """The names from load balancers up to their zones, without these; one may lie in none (`[[update]]`)."""
+    names: set[bytes] = set()
     for balancer in settings.load_balancers:
-        name = balancer.name
-        while name not in configured:
-            names.add(name)
+        name, below = balancer.name, set[bytes]()
+        while name and name not in configured:
+            below.add(name)
             name = name[name[0] + 1 :]
+        names |= below if name else set()
     return names

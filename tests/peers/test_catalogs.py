@@ -59,7 +59,9 @@ class Producer:
             else:
                 text += f"  - domain: {apex}\n    template: member\n    file: {apex}.zone\n"
         (self._server.folder / f"{self._name}.conf").write_text(text)
-        catalog = (BESIDE / "catalog_in" / "catalog.example.zone").read_text().replace("invalid. 1 ", f"invalid. {serial} ")
+        catalog = (
+            (BESIDE / "catalog_in" / "catalog.example.zone").read_text().replace("invalid. 1 ", f"invalid. {serial} ")
+        )
         head = catalog[: catalog.rindex("first.zones")]
         lines = [f"{apex.replace('.', '-')}.zones 0 PTR {apex}.\n" for apex in apexes]
         (self._server.folder / "catalog.example.zone").write_text(head + "".join(lines))
