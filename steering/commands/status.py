@@ -190,12 +190,14 @@ def _update_text(update: UpdateStatus) -> Text:
 def _besides(origin: OriginStatus, now: float) -> str:
     """Why an origin counts otherwise than by its checks, and what it warns of."""
     parts = [] if origin.cause in ("", "forced", "maintenance") else [origin.cause]
+    takes = f"{origin.share:.0%}" if origin.share != 1 else ""
+    if takes and (origin.override is None or origin.override.state != "draining"):
+        parts.append(f"takes {takes} of its traffic")
     if origin.override is not None:
         each = origin.override
+        share = f" {takes}" if takes and each.state == "draining" else ""
         by = each.by if each.since <= now else f"{each.by} from {time_in_words(each.since)}"
-        parts.append(f"{each.state} {describe_order(msgspec.structs.replace(each, by=by))}")
-    if origin.up and origin.share < 1:
-        parts.append(f"takes {origin.share:.0%}")
+        parts.append(f"{each.state}{share} {describe_order(msgspec.structs.replace(each, by=by))}")
     return "; ".join([*parts, *([f"warning: {origin.warning}"] if origin.warning else [])])
 
 
