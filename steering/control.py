@@ -18,9 +18,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -821,6 +822,7 @@ def _monitor_status(watch: Watch, row: Row | None) -> MonitorStatus:
     return MonitorStatus(watch.monitor.name, watch.role, row.healthy, row.reason, row.evidence, row.rtt, row.checked)
 
 
+Kept = TypeVar("Kept")
 OVERRIDES_FILE = "overrides.json"
 HEALTH_FILE = "health.msgpack"
 
@@ -832,13 +834,8 @@ def write_overrides(state: Path, overrides: tuple[Override, ...]) -> None:
 
 def read_overrides(state: Path) -> tuple[Override, ...]:
     """What people have ordered; nothing, with the reason in the log, if that cannot be read."""
-    try:
-        return msgspec.json.decode((state / OVERRIDES_FILE).read_bytes(), type=tuple[Override, ...])
-    except FileNotFoundError:
-        return ()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("the overrides cannot be read; none is in force")
-        return ()
+    decode = msgspec.json.Decoder(tuple[Override, ...]).decode
+    return _read_kept(state / OVERRIDES_FILE, decode, "the overrides cannot be read; none is in force") or ()
 
 
 def write_rows(state: Path, kept: KeptHealth) -> None:
@@ -851,13 +848,9 @@ def write_rows(state: Path, kept: KeptHealth) -> None:
 
 def read_rows(state: Path) -> KeptHealth | None:
     """The rows of before a restart; None if there are none, or, with the reason in the log, if they cannot be read."""
-    try:
-        return msgspec.msgpack.decode((state / HEALTH_FILE).read_bytes(), type=KeptHealth)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("the states of before the restart cannot be read; they do not count")
-        return None
+    decode = msgspec.msgpack.Decoder(KeptHealth).decode
+    trouble = "the states of before the restart cannot be read; they do not count"
+    return _read_kept(state / HEALTH_FILE, decode, trouble)
 
 
 def _look_at(path: str) -> Edition | None:
@@ -882,12 +875,18 @@ def write_running(running: Running) -> None:
 
 def read_running(state: Path) -> Running | None:
     """What was in force; None if nothing was, or, with the reason in the log, if that cannot be read."""
+    decode = msgspec.msgpack.Decoder(Running).decode
+    return _read_kept(state / RUNNING_FILE, decode, "what was in force before cannot be read; it does not count")
+
+
+def _read_kept(path: Path, decode: Callable[[bytes], Kept], trouble: str) -> Kept | None:
+    """What a file of the state directory has; None if there is none, or, with `trouble` in the log, if it is no use."""
     try:
-        return msgspec.msgpack.decode((state / RUNNING_FILE).read_bytes(), type=Running)
+        return decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("what was in force before cannot be read; it does not count")
+        logger.exception("%s", trouble)
         return None
 
 

@@ -1,6 +1,5 @@
 """Commands are run in this process."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,9 @@ import pytest
 from steering.cli import main
 from steering.commands import command
 from tests.steering.commands.ordering import FakeRunning
+from tests.steering.running import Run
 
 CONFIG = Path(__file__).parents[3] / "config"
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture

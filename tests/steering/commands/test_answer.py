@@ -9,8 +9,7 @@ import pytest
 from monitors.scheduler import Statistics
 from steering.commands import command
 from steering.messages import OriginStatus, OverrideStatus, PoolStatus, Status
-
-from .conftest import Run
+from tests.steering.running import Run
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from geodata.regions import REGIONS_FILE
+from tests.steering.running import Run
 
-from .conftest import CONFIG, Run
+from .conftest import CONFIG
 
 
 @pytest.fixture

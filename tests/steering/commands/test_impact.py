@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from tests.steering.running import Run
 
 
 def test_a_pool_that_is_down(waypost: Run, example: Path) -> None:

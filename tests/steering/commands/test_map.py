@@ -4,8 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from geodata.regions import Regions
-
-from .conftest import Run
+from tests.steering.running import Run
 
 
 def test_what_cannot_be_drawn(waypost: Run, example: Path, tmp_path: Path) -> None:

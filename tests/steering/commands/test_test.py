@@ -18,8 +18,9 @@ from steering.prepare import compile_maps
 from steering.respond import respond
 from steering.settings import load_settings
 from steering.world import make_world
+from tests.steering.running import Run
 
-from .conftest import CONFIG, Run
+from .conftest import CONFIG
 
 EXPECTATIONS = CONFIG / "expectations.toml"
 
