@@ -3,7 +3,7 @@
 There is one report for each target, the last: whoever puts one in has made sure that the target exists.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 import msgspec
@@ -55,6 +55,10 @@ class Mailbox:
         """The age of the last report, in seconds, and that report; without one, how long it is waited for."""
         came, report = self._reports.setdefault(key, (now, None))
         return now - came, report
+
+    def reports(self) -> Iterator[tuple[Key, Report, float]]:
+        """The reports that have come, as `put` takes them."""
+        return ((key, report, came) for key, (came, report) in self._reports.items() if report is not None)
 
     def keep(self, keys: Collection[Key]) -> None:
         """Forget the reports of all other targets."""

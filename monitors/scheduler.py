@@ -85,10 +85,17 @@ async def open_scheduler(
 
 
 async def probe_once(
-    targets: Iterable[Target], on_result: Callable[[Target, Result], None], probe: Probe | None = None
+    targets: Iterable[Target],
+    on_result: Callable[[Target, Result], None],
+    probe: Probe | None = None,
+    nameservers: tuple[tuple[str, int], ...] = (),
 ) -> None:
-    """Probe each target once, all at the same time as far as files allow, with retries as a scheduler does."""
+    """Probe each target once, all at the same time as far as files allow, with retries as a scheduler does.
+
+    Host names are looked up at `nameservers`, or without any at those of the system.
+    """
     async with open_tools() as tools, trio.open_nursery() as nursery:
+        tools.resolver.nameservers = nameservers
         scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
 
         async def check(target: Target) -> None:

@@ -29,6 +29,7 @@ def make_context(allow_insecure: bool) -> ssl.SSLContext:
     Reads some hundred certificates: not for every check.
     """
     context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # of a system that would take less, too
     if allow_insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -8,8 +8,8 @@ A configuration is taken in this order, and up to the last step nothing that run
    restart: nobody is told a guess;
 4. zones are published, and the workers get the configuration.
 
-For `waypost probe` there is nothing to answer: of a configuration only what is probed and told counts, nothing is
-prepared, and the zones that the state directory may have are left alone.
+For `waypost probe` there is nothing to answer: of a configuration only what is probed, told and written into other
+servers counts, nothing is prepared, and the zones that the state directory may have are left alone.
 """
 
 import logging
@@ -18,30 +18,31 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import trio
 
 from geodata.edition import Edition, EditionWatch, describe_older, look_at
-from monitors.address import join_endpoint
 from monitors.health import Row
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
-from monitors.monitor import Reason, Result, Target
+from monitors.monitor import Result, Target
 from monitors.notify.notifications import Notifications, open_notifications
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import ping_families
 from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import Scheduler, open_scheduler
 from steering.balance.pools import judge_pool
+from steering.beside.updater import Updater, concerns
 from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE, make_secret, read_secrets
 from steering.files import replace_file
 from steering.judgement import OriginState, Watch
-from steering.keeper import HealthKeeper, KeptHealth, OriginName, targets_of
+from steering.keeper import HealthKeeper, KeptHealth, KeptReport, OriginName, targets_of
 from steering.messages import (
     Configured,
     Counted,
@@ -67,7 +68,14 @@ from steering.messages import (
     ZoneStatus,
 )
 from steering.metrics import Probed
-from steering.news import describe_hold, describe_origin, describe_pool, describe_removed, describe_warning
+from steering.news import (
+    describe_freed,
+    describe_hold,
+    describe_origin,
+    describe_pool,
+    describe_removed,
+    describe_warning,
+)
 from steering.orders import Order
 from steering.overrides import (
     Override,
@@ -85,7 +93,7 @@ from steering.secondaries import SecondaryZones
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
-from steering.settings import Origin, Pool, Server, Settings, load_settings
+from steering.settings import Origin, Pool, Server, Settings, Zone, load_settings
 from steering.values import parse_secret
 from steering.wire import name_to_text
 from steering.zones.load import LoadReport
@@ -135,7 +143,9 @@ class Running(msgspec.Struct, frozen=True):
 def without_answers(settings: Settings) -> Settings:
     """What of a configuration is left when nothing is answered."""
     server = msgspec.structs.replace(settings.server, listen=(), workers=1, cookie_secrets=None)
-    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=())
+    # Their answers may still be written into other servers.
+    balancers = tuple(each for each in settings.load_balancers if any(concerns(at, each) for at in settings.updates))
+    return msgspec.structs.replace(settings, server=server, regions=None, geo=(), zones=(), load_balancers=balancers)
 
 
 def run_control(path: Path, settings: Settings, answers: bool, end: ControlEnd) -> None:
@@ -185,6 +195,7 @@ async def _run(path: Path, settings: Settings, answers: bool, end: ControlEnd) -
                 await nursery.start(serve_control, state, control.handle)
                 nursery.start_soon(serve_feed, end.feed, msgspec.msgpack.Decoder(ToControl), control.feed)
                 nursery.start_soon(control.exports.run)
+                nursery.start_soon(control.updates.run)
                 nursery.start_soon(control.watch_geo)
                 end.ready()
                 async for _ in hangups:
@@ -213,6 +224,8 @@ class Control:
         self._answers = answers
         self.exports = ExportWriter(lambda: health.verdicts)
         """The files for other servers; to be run."""
+        self.updates = Updater(Path(server.state), lambda: health.verdicts)
+        """What is written into other servers; to be run."""
         self._stalled = False
         self._server = server
         self._health = health
@@ -235,10 +248,12 @@ class Control:
         self._tallies: dict[str, _Tally] = {}
         """By pool."""
         self._notify = NotifySender(nursery)
-        self._secondaries = SecondaryZones(nursery, self._hear_secondaries)
+        self._secondaries = SecondaryZones(nursery, self._take_news)
         self._statuses: dict[bytes, SecondaryStatus] = {}
         self._serials: dict[bytes, int] = {}
         """Of the zones that were updated since the configuration is in force."""
+        self._members: tuple[Zone, ...] = ()
+        """What catalogs add to the zones of the configuration."""
         health.on_change = self._tell_health
         health.on_turn = self._tell_turn
         health.on_warning = self._tell_warning
@@ -251,17 +266,10 @@ class Control:
         self._health.order(self._overrides)
         if (kept := read_rows(state)) is not None:
             self._health.recall(kept)
-            self._recall_reports(kept)
-
-    def _recall_reports(self, kept: KeptHealth) -> None:
-        """What other checkers had reported counts on, with the age of the row that it made."""
-        external = {monitor.name for monitor in kept.monitors if isinstance(monitor, ExternalMonitor)}
-        for each in kept.rows:
-            if each.monitor in external and each.row.reason in (Reason.OK, Reason.REPORTED_DOWN):
-                key = each.monitor, join_endpoint(each.address, each.port, each.host)
-                report = Report(each.row.reason is Reason.OK, each.row.evidence, each.row.rtt)
-                age = max(0.0, time.time() - each.row.checked)
-                self._scheduler.tools.mailbox.put(key, report, trio.current_time() - age)
+            # What other checkers had reported counts on, and is as old as it is.
+            for each in kept.reports:
+                age = max(0.0, time.time() - each.came)
+                self._scheduler.tools.mailbox.put(each.key, each.report, trio.current_time() - age)
 
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
@@ -338,16 +346,14 @@ class Control:
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         self.exports.replace(running.settings.exports, running.settings.pools)
-        self._notify.replace(running.settings.zones, running.keys)
-        zones = {zone.name for zone in running.settings.zones if zone.primaries}
-        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in zones}
         self._serials = {}
+        self._take_zones(running)
         settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
         self._secondaries.replace(Secondaries(settings, running.keys))
+        self.updates.replace(running.settings)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
-        for pool in enabled:
-            self._tallies[pool.name] = _Tally(pool)
+        self._tallies = {pool.name: _Tally(pool) for pool in enabled}
         for name, state in self._health.states.items():
             self._tallies[name[0]].count(None, state)
             for event in describe_origin(*self._origins[name], None, state):
@@ -357,6 +363,12 @@ class Control:
         for connection in self._workers:
             connection.send(self._configured())
 
+    def _take_zones(self, running: Running) -> None:
+        zones = (*self._members, *running.settings.zones)
+        self._notify.replace(zones, running.keys)
+        secondaries = {zone.name for zone in zones if zone.primaries}
+        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in secondaries}
+
     def _check_machine(self, settings: Settings) -> None:
         """What cannot be had: other sockets or another state directory now, or pings without permission."""
         problems = [
@@ -364,6 +376,8 @@ class Control:
             for key in ("listen", "state", "workers")
             if getattr(settings.server, key) != getattr(self._server, key)
         ]
+        if self._answers and self._running and settings.powerdns != self._running.settings.powerdns:
+            problems.append(f"{self._path}: powerdns cannot change while waypost runs; restart it for that")
         try:
             check_ping_permission(ping_families(targets_of(settings)))
         except PingNotPermitted as error:
@@ -460,11 +474,10 @@ class Control:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        zones = tuple(
-            zone for zone in self._running.settings.zones if zone.allow_transfer or zone.primaries or zone.allow_update
-        )
+        zones = (*self._members, *self._running.settings.zones)
+        zones = tuple(zone for zone in zones if zone.allow_transfer or zone.primaries or zone.allow_update)
         settings = msgspec.structs.replace(
-            self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), http=None
+            self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), updates=(), http=None
         )
         return Configured(settings, self._running.maps, health, self._running.cookie_secrets, self._running.keys)
 
@@ -478,28 +491,32 @@ class Control:
 
     def _tell_health(self, changes: tuple[OriginHealth, ...]) -> None:
         self.exports.mark_changed()
+        self.updates.mark_changed()
         for connection in self._workers:
             connection.send(HealthChanged(changes))
 
     def _tell_turn(self, name: OriginName, before: OriginState | None, state: OriginState | None) -> None:
         self._turned = True
         pool, origin = self._origins[name]
-        if state is not None:
-            for event in describe_origin(pool, origin, before, state):
-                self._notifications.tell(event)
+        # Only an order was known of an origin of which nothing is known now: it has ended.
+        ended = time.time() if state is None else None
+        news = describe_origin(pool, origin, before, state) if state else (describe_freed(pool, origin, time.time()),)
+        for event in news:
+            self._notifications.tell(event)
         if pool.ramp_up and state is not None and state.up:
             self._sleep.cancel()  # its share goes up in steps from now on
         if self._tallies[pool.name].count(before, state) or before is None or before.cause == "stale":
-            self._tell_pool(pool)
+            self._tell_pool(pool, ended)
 
-    def _tell_pool(self, pool: Pool) -> None:
-        for event in describe_pool(pool, self._health.states):
+    def _tell_pool(self, pool: Pool, ended: float | None = None) -> None:
+        for event in describe_pool(pool, self._health.states, ended):
             self._notifications.tell(event)
 
     def _tell_warning(self, target: Target, warning: str) -> None:
         for name in self._health.origins_of(target):
             pool, origin = self._origins[name]
-            up = self._health.states[name].up
+            # Who has a vote may have no result yet: then it counts as up.
+            up = (state := self._health.states.get(name)) is None or state.up
             self._notifications.tell(describe_warning(pool, origin, up, warning, time.time()))
 
     def _tell_hold(self) -> None:
@@ -544,13 +561,23 @@ class Control:
         if self._running is None:
             return  # the first configuration could not be taken, and all ends
         self._turned = False
-        write_rows(Path(self._server.state), self._health.keep(self._running.settings.monitors))
+        # Reports are known by monotonic seconds, which begin anew with a machine.
+        came = time.time() - trio.current_time()
+        reports = tuple(KeptReport(key, came + at, each) for key, each, at in self._scheduler.tools.mailbox.reports())
+        kept = self._health.keep(self._running.settings.monitors)
+        write_rows(Path(self._server.state), msgspec.structs.replace(kept, reports=reports))
 
-    def _hear_secondaries(self, message: FromSecondaries) -> None:
-        if isinstance(message, UpdateDone):
-            self._finish_update(message)
-        else:
-            self._take_status(message)
+    def _take_news(self, news: FromSecondaries) -> None:
+        if isinstance(news, SecondaryStatus):
+            self._take_status(news)
+        elif isinstance(news, UpdateDone):
+            self._finish_update(news)
+        elif news.zones != self._members:
+            assert self._running is not None, "what is in force has been told"
+            self._members = news.zones
+            self._take_zones(self._running)
+            for connection in self._workers:
+                connection.send(self._configured())
 
     def _finish_update(self, done: UpdateDone) -> None:
         if done.serial is not None:
@@ -565,6 +592,13 @@ class Control:
         self._statuses[status.apex] = status
         if before is not None and before.serial != status.serial:
             self._notify.tell(status.apex)
+
+    def _zone_statuses(self, running: Running) -> tuple[ZoneStatus, ...]:
+        """Of the zones of the configuration, and of those that catalogs add as of now."""
+        configured = {zone.name for zone in running.settings.zones}
+        reports = [report for report in running.zones if report.apex in configured]
+        members = [LoadReport(zone.name, 0, 0, 0) for zone in self._members if zone.name not in configured]
+        return tuple(map(self._zone_status, (*reports, *members)))
 
     def _zone_status(self, report: LoadReport) -> ZoneStatus:
         name = name_to_text(report.apex)
@@ -681,7 +715,9 @@ class Control:
         past = self._history.last((monitor, address))
         if past is None:
             return None
-        return Probed(monitor, past.up, past.time, past.rtt, self._scheduler.last_duration(monitor, address))
+        row = self._health.table.get((monitor, address))
+        expires = None if row is None else row.certificate_expires
+        return Probed(monitor, past.up, past.time, past.rtt, self._scheduler.last_duration(monitor, address), expires)
 
     async def try_out(self, target: Target) -> Result:
         """Check a target now; the result counts for nothing."""
@@ -709,7 +745,7 @@ class Control:
             pid=os.getppid(),
             listen=settings.server.listen,
             pools=tuple(pools),
-            zones=tuple(map(self._zone_status, self._running.zones)),
+            zones=self._zone_statuses(self._running),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)
@@ -719,12 +755,12 @@ class Control:
             overrides=self._override_statuses(),
             notifiers=self._notifications.statistics(),
             exports=self.exports.status(),
+            updates=self.updates.status(),
         )
 
     def _pool_status(self, pool: Pool) -> PoolStatus:
         judged = judge_pool(pool, self._health.verdicts)
         origins = tuple(self._origin_status(pool, origin) for origin in pool.origins)
-        healthy = [each.share for each in origins if each.enabled and each.up is not False] if pool.enabled else []
         causes = {each.cause for each in origins if each.enabled}
         return PoolStatus(
             pool.name,
@@ -734,7 +770,7 @@ class Control:
             pool.minimum_origins,
             len(judged.healthy),
             origins,
-            sum(healthy) / len(healthy) if healthy else 1.0,
+            judged.room,
             causes.pop() if len(causes) == 1 else "",
         )
 
@@ -760,7 +796,7 @@ class Control:
                     (row.certificate_expires for row in rows if row.certificate_expires is not None), default=None
                 ),
                 cause=state.cause,
-                share=state.share,
+                share=self._health.verdicts[name].share,
                 addresses=state.addresses,
                 override=None if state.order is None else _order_status(state.order),
             )
@@ -803,6 +839,7 @@ def _monitor_status(watch: Watch, row: Row | None) -> MonitorStatus:
     return MonitorStatus(watch.monitor.name, watch.role, row.healthy, row.reason, row.evidence, row.rtt, row.checked)
 
 
+Kept = TypeVar("Kept")
 OVERRIDES_FILE = "overrides.json"
 HEALTH_FILE = "health.msgpack"
 
@@ -814,13 +851,8 @@ def write_overrides(state: Path, overrides: tuple[Override, ...]) -> None:
 
 def read_overrides(state: Path) -> tuple[Override, ...]:
     """What people have ordered; nothing, with the reason in the log, if that cannot be read."""
-    try:
-        return msgspec.json.decode((state / OVERRIDES_FILE).read_bytes(), type=tuple[Override, ...])
-    except FileNotFoundError:
-        return ()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("the overrides cannot be read; none is in force")
-        return ()
+    decode = msgspec.json.Decoder(tuple[Override, ...]).decode
+    return _read_kept(state / OVERRIDES_FILE, decode, "the overrides cannot be read; none is in force") or ()
 
 
 def write_rows(state: Path, kept: KeptHealth) -> None:
@@ -833,13 +865,9 @@ def write_rows(state: Path, kept: KeptHealth) -> None:
 
 def read_rows(state: Path) -> KeptHealth | None:
     """The rows of before a restart; None if there are none, or, with the reason in the log, if they cannot be read."""
-    try:
-        return msgspec.msgpack.decode((state / HEALTH_FILE).read_bytes(), type=KeptHealth)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("the states of before the restart cannot be read; they do not count")
-        return None
+    decode = msgspec.msgpack.Decoder(KeptHealth).decode
+    trouble = "the states of before the restart cannot be read; they do not count"
+    return _read_kept(state / HEALTH_FILE, decode, trouble)
 
 
 def _look_at(path: str) -> Edition | None:
@@ -864,12 +892,18 @@ def write_running(running: Running) -> None:
 
 def read_running(state: Path) -> Running | None:
     """What was in force; None if nothing was, or, with the reason in the log, if that cannot be read."""
+    decode = msgspec.msgpack.Decoder(Running).decode
+    return _read_kept(state / RUNNING_FILE, decode, "what was in force before cannot be read; it does not count")
+
+
+def _read_kept(path: Path, decode: Callable[[bytes], Kept], trouble: str) -> Kept | None:
+    """What a file of the state directory has; None if there is none, or, with `trouble` in the log, if it is no use."""
     try:
-        return msgspec.msgpack.decode((state / RUNNING_FILE).read_bytes(), type=Running)
+        return decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("what was in force before cannot be read; it does not count")
+        logger.exception("%s", trouble)
         return None
 
 
@@ -881,8 +915,7 @@ def _load_secrets(server: Server) -> tuple[bytes, ...]:
     path = Path(server.cookie_secrets or Path(server.state) / COOKIE_FILE)
     try:
         if server.cookie_secrets is None and not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(make_secret(os.urandom(SECRET_SIZE)))
+            replace_file(path, make_secret(os.urandom(SECRET_SIZE)).encode())
         return read_secrets(path.read_text(), str(path))
     except SettingsError as error:
         raise ConfigurationError(map(str, error.problems)) from error

@@ -22,9 +22,10 @@ import dns.rdatatype
 import msgspec
 from msgspec import Meta, field
 
+from monitors.address import Address
 from steering.problems import Key, Problem, SettingsError, locate_problems
 from steering.reading import Document, read_document
-from steering.values import Address, Country, Network, Region, Subdivision
+from steering.values import Country, Network, Region, Subdivision
 
 POOL = "pool:"
 RECORDS = ("must_get", "must_not_get")
@@ -145,9 +146,8 @@ def parse_toml(text: str, file: Path) -> tuple[Listed, ...]:
     except (ValueError, RecursionError) as error:
         raise SettingsError((Problem(str(file), 0, "", "", "", f"not TOML: {error}"),)) from None
     document = Document(file, content)
-    read = read_document(Expectations, document)
-    document.problems += [problem for key, each in document.all(Expectation) for problem in _contradictions(key, each)]
-    if read is None or document.problems:
+    read = _read_table(document)
+    if read is None:
         raise SettingsError(locate_problems(file, text, content, document.problems))
     places = locate_problems(file, text, content, ((("expect", number), "") for number in range(len(read.expect))))
     return tuple(Listed(each, str(file), place.line) for each, place in zip(read.expect, places, strict=True))
@@ -168,15 +168,21 @@ def parse_csv(text: str, file: Path) -> tuple[Listed, ...]:
         raise SettingsError((Problem(str(file), reader.line_num, "", "", "", f"not CSV: {error}"),)) from None
     content: dict[str, object] = {"expect": rows}
     document = Document(file, content)
-    read = read_document(Expectations, document)
-    document.problems += [problem for key, each in document.all(Expectation) for problem in _contradictions(key, each)]
-    if read is None or document.problems:
+    read = _read_table(document)
+    if read is None:
         found = []
         for key, message in document.problems:
             line = lines[key[1]] if len(key) > 1 and isinstance(key[1], int) else 1
             found.append(Problem(str(file), line, str(key[2]) if len(key) > 2 else "", "", "", message))
         raise SettingsError(tuple(found))
     return tuple(Listed(each, str(file), line) for each, line in zip(read.expect, lines, strict=True))
+
+
+def _read_table(document: Document) -> Expectations | None:
+    """The table, or None; the document has the problems."""
+    read = read_document(Expectations, document)
+    document.problems += [problem for key, each in document.all(Expectation) for problem in _contradictions(key, each)]
+    return None if document.problems else read
 
 
 def _from_cell(name: str, cell: str) -> object:

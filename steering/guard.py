@@ -17,8 +17,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from monitors.address import Address
 from monitors.health import Key, Row
-from steering.values import Address
 
 SLACK = 0.9
 """The hold ends below this part of what began it."""

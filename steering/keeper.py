@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import msgspec
 
 from monitors.health import HealthTable, Key, Row, recall, results_needed, step
+from monitors.mailbox import Report
 from monitors.monitor import Monitor, Result, Target
 from monitors.probes import AnyMonitor
 from steering import maintenance
@@ -46,11 +47,21 @@ class KeptRow(msgspec.Struct, frozen=True, array_like=True):
     row: Row
 
 
+class KeptReport(msgspec.Struct, frozen=True, array_like=True):
+    """The last report of another checker for a target."""
+
+    key: Key
+    came: float
+    """Unix seconds."""
+    report: Report
+
+
 class KeptHealth(msgspec.Struct, frozen=True):
     """What is known of health, for the time after a restart."""
 
     monitors: tuple[AnyMonitor, ...]
     rows: tuple[KeptRow, ...]
+    reports: tuple[KeptReport, ...] = ()
 
 
 class HealthKeeper:
@@ -246,6 +257,7 @@ class HealthKeeper:
             # Only an order was known, and has ended: as without a result yet.
             if before is not None:
                 del self.states[origin], self._verdicts[origin]
+                self._steps.pop(origin, None)
                 self._changes.append(OriginHealth(*origin, Verdict(True, math.inf)))
                 self.on_turn(origin, before, None)
             return

@@ -11,7 +11,7 @@ from monitors.scheduler import Statistics
 from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
 from steering.overrides import LONGEST
-from steering.settings import Settings
+from steering.settings import Settings, Zone
 from steering.zones.tsig import Key
 
 
@@ -126,8 +126,14 @@ class SecondaryStatus(msgspec.Struct, frozen=True, tag=True):
     """Of the last try; empty if that was good."""
 
 
+class Members(msgspec.Struct, frozen=True, tag=True):
+    """That process to control: the zones that catalogs add to the configuration, all of them."""
+
+    zones: tuple[Zone, ...]
+
+
 ToSecondaries = Secondaries | Notified | UpdateAsked
-FromSecondaries = SecondaryStatus | UpdateDone
+FromSecondaries = SecondaryStatus | Members | UpdateDone
 
 ToWorker = Configured | HealthChanged | UpdateDone
 ToControl = Hello | Counted | Notified | UpdateAsked
@@ -215,7 +221,7 @@ class OriginStatus(msgspec.Struct, frozen=True):
     cause: str = ""
     """Why it counts otherwise than by its checks alone: forced, maintenance, damped, held or stale."""
     share: float = 1.0
-    """How much of its traffic it takes, from 0 to 1; less while it is drained."""
+    """How much of its traffic it takes, from 0 to 1; less while it is drained, ramps up, or has too much to do."""
     override: OverrideStatus | None = None
     monitors: tuple[MonitorStatus, ...] = ()
     """The members, where its monitor is a group."""
@@ -234,7 +240,7 @@ class PoolStatus(msgspec.Struct, frozen=True):
     healthy: int
     origins: tuple[OriginStatus, ...]
     share: float = 1.0
-    """How much of the traffic of its healthy origins they take together, from 0 to 1; less while they are drained."""
+    """How much of the traffic of its healthy origins they take together, from 0 to 1; less as of each."""
     cause: str = ""
     """The cause that all of its enabled origins have in common."""
 
@@ -274,6 +280,17 @@ class ExportStatus(msgspec.Struct, frozen=True):
     """Why they are not."""
 
 
+class UpdateStatus(msgspec.Struct, frozen=True):
+    """A zone at another server, into which answers are written."""
+
+    zone: str
+    where: str
+    conflicts: int = 0
+    """How often somebody else had written there, since control started."""
+    problem: str = ""
+    """Why what should be there is not written."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The reply to the request `status`."""
 
@@ -293,3 +310,4 @@ class Status(msgspec.Struct, frozen=True):
     notifiers: dict[str, NotifierStatistics] = {}
     """By name."""
     exports: tuple[ExportStatus, ...] = ()
+    updates: tuple[UpdateStatus, ...] = ()

@@ -22,13 +22,15 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Probed(msgspec.Struct, frozen=True):
-    """The last result of a monitor at an address. `checked` in Unix seconds, `rtt` and `duration` in seconds."""
+    """The last result of a monitor at an address. `checked` and `certificate_expires` in Unix
+    seconds, `rtt` and `duration` in seconds."""
 
     monitor: str
     up: bool
     checked: float
     rtt: float | None = None
     duration: float | None = None
+    certificate_expires: float | None = None
 
 
 class Exposition:
@@ -151,7 +153,7 @@ def _add_probed(
 ) -> None:
     names = (("monitor", probed.monitor), ("address", origin.address), pool, ("origin", origin.name))
     labels = render_labels(names)
-    add_result(exposition, labels, probed.up, probed.duration, origin.certificate_expires)
+    add_result(exposition, labels, probed.up, probed.duration, probed.certificate_expires)
     exposition.gauge("waypost_probe_rtt_seconds", "The round trip that the last check measured.", labels, probed.rtt)
     exposition.gauge("waypost_probe_age_seconds", "How long ago the last result came.", labels, now - probed.checked)
 

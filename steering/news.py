@@ -50,8 +50,14 @@ def describe_origin(pool: Pool, origin: Origin, before: OriginState | None, stat
         yield event("up" if state.up else "down", state.since, *seen)
 
 
-def describe_pool(pool: Pool, states: States) -> Iterator[Event]:
-    """Whether a pool is up, by the results of its checks or by what was ordered for its origins; no guesses."""
+def describe_freed(pool: Pool, origin: Origin, now: float) -> Event:
+    """That nothing is ordered any more since `now` (Unix seconds) for an origin that no check knows."""
+    return Event(kind="freed", since=now, pool=pool.name, origin=origin.name, address=origin.endpoint, up=True)
+
+
+def describe_pool(pool: Pool, states: States, ended: float | None = None) -> Iterator[Event]:
+    """Whether a pool is up, by the results of its checks or by what was ordered for its origins; no guesses. `ended`
+    (Unix seconds): when an order has ended for an origin of which nothing else is known."""
     enabled = [origin for origin in pool.origins if origin.enabled] if pool.enabled else []
     known = [state for origin in enabled if (state := states.get((pool.name, origin.name)))]
     # What is not known counts as up.
@@ -59,6 +65,8 @@ def describe_pool(pool: Pool, states: States) -> Iterator[Event]:
     by_checks = len(enabled) - sum(state.checks is False for state in known)
     up = healthy >= pool.minimum_origins
     since = [state.since for state in known if state.up == up and state.cause != "stale"]
+    if ended is not None:
+        since.append(ended)
     if not since:
         return
     ordered = up != (by_checks >= pool.minimum_origins)

@@ -6,11 +6,13 @@ up, and the health of origins instead of probed.
 
 import functools
 import ipaddress
+import itertools
 import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,17 +31,20 @@ from geodata.continents import CONTINENT_OF
 from geodata.place import NOWHERE, Place
 from geodata.regions import REGIONS, REGIONS_FILE, Regions
 from steering.balance.explain import SteeringReason, explain_steering
-from steering.balance.pools import Health, Verdict
+from steering.balance.pools import Draw, Health, Verdict
 from steering.balance.rules import Classifier, Rules, name_rule, route_of_class
 from steering.compose import Location, compose
 from steering.expectations import show_rdata
+from steering.judgement import judge_origin, make_verdict
+from steering.maintenance import concerns, order_maintenance, strictest
 from steering.prepare import load_places
 from steering.problems import did_you_mean
-from steering.settings import Pool, Settings
+from steering.records import RECORDS_BY_TYPE
+from steering.settings import Settings
 from steering.surroundings import SurroundingClasses, Surroundings
 from steering.traffic import PlaceTraffic, weigh_countries
 from steering.trust import make_trust
-from steering.wire import TCP_SIZE, parse_query_untrusted, split_records
+from steering.wire import CNAME, TCP_SIZE, name_to_text, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
 from steering.zones.load import LoadReport, stage_zones
 from steering.zones.store import Store, StoreReader
@@ -78,6 +83,10 @@ class Told(msgspec.Struct, frozen=True):
     scope: int | None
     """The ECS scope prefix length; None for a client without an address."""
     reasons: tuple[SteeringReason, ...]
+
+
+Answers = dict[frozenset[str], float]
+"""The records of an answer to how often it is given."""
 
 
 class OfflineError(Exception):
@@ -159,27 +168,41 @@ def make_client(
         parts = {member for member in regions.members(region) if member[:2] == country}
         if not parts or (subdivision is not None and region != found):
             raise OfflineError(f"{subdivision or country} is in {found}, not in {region}")
-    continent = CONTINENT_OF.get(country or "")
-    return Client(place=Place(continent, region or found, country, subdivision, asn))
+    if country is not None or region is None:
+        return Client(place=Place(CONTINENT_OF.get(country or ""), found, country, subdivision, asn))
+    return Client(place=Place(_continent_of(region, regions), region, asn=asn))
 
 
 def override_health(settings: Settings, down: Sequence[str], health: Health, up: Sequence[str] = ()) -> Health:
     """The health of a world in which these are down or up: "origin", "pool/origin", or "pool" for all of its origins.
 
-    Raises OfflineError for a name that nothing with a monitor has.
+    As with `waypost force`, a monitor is not needed for that. Raises OfflineError for a name that nothing has.
     """
-    named = _name_origins(settings, lambda pool: pool.monitor is not None)
+    named = _name_origins(settings)
     changed: dict[tuple[str, str], Verdict] = {}
     for names, healthy in ((up, True), (down, False)):
         for name in names:
-            changed |= {origin: Verdict(healthy, math.inf) for origin in _find_named(named, name, " with a monitor")}
+            changed |= {origin: Verdict(healthy, math.inf) for origin in _find_named(named, name)}
     return {**health, **changed}
+
+
+def plan_health(settings: Settings, moment: float) -> Health:
+    """The health of a world at a moment (Unix seconds) that only windows of maintenance change."""
+    planned: dict[tuple[str, str], Verdict] = {}
+    for pool in settings.pools:
+        for origin in pool.origins:
+            windows = [each for each in settings.maintenance if concerns(each, pool.name, origin.name)]
+            orders = (order_maintenance(each, moment) for each in windows)
+            state = judge_origin(None, strictest(order for order in orders if order is not None))
+            if state is not None:
+                planned[pool.name, origin.name] = make_verdict(state, None)
+    return planned
 
 
 def override_weights(settings: Settings, weights: Mapping[str, float]) -> Settings:
     """The settings with other weights of origins, named as in `override_health`; raises OfflineError."""
-    named = _name_origins(settings, lambda _: True)
-    given = {origin: weight for name, weight in weights.items() for origin in _find_named(named, name, "")}
+    named = _name_origins(settings)
+    given = {origin: weight for name, weight in weights.items() for origin in _find_named(named, name)}
     pools = tuple(
         replace(
             pool,
@@ -196,18 +219,18 @@ Named = Mapping[str, set[tuple[str, str]]]
 """What people may call an origin or several -> (pool, origin)."""
 
 
-def _name_origins(settings: Settings, counts: Callable[[Pool], bool]) -> Named:
+def _name_origins(settings: Settings) -> Named:
     named: dict[str, set[tuple[str, str]]] = {}
-    for pool in filter(counts, settings.pools):
+    for pool in settings.pools:
         for origin in pool.origins:
             for name in (origin.name, f"{pool.name}/{origin.name}", pool.name):
                 named.setdefault(name, set()).add((pool.name, origin.name))
     return named
 
 
-def _find_named(named: Named, name: str, which: str) -> set[tuple[str, str]]:
+def _find_named(named: Named, name: str) -> set[tuple[str, str]]:
     if name not in named:
-        raise OfflineError(f"no origin or pool{which} is called {name!r}" + did_you_mean(name, sorted(named)))
+        raise OfflineError(f"no origin or pool is called {name!r}" + did_you_mean(name, sorted(named)))
     return named[name]
 
 
@@ -277,11 +300,50 @@ class Offline:
         reply, witness, world = self._compose(client, name, rrtype)
         if not witness.asked:
             records = " + ".join(sorted(_lines(dns.message.from_wire(reply).answer)))
-            return PlaceTraffic(label, {}, "", False, {records: 1.0} if records else {})
+            return PlaceTraffic(label, {}, "", "", {records: 1.0} if records else {})
         steering, number = next(iter(witness.asked.values()))
         reason = _explain(steering, number, self._seen(client), place, world)
         pools = {pool.name: pool.share for pool in reason.pools if pool.share}
-        return PlaceTraffic(label, pools, reason.rule, reason.fallback, _show_plan(steering, number))
+        answers = {" + ".join(sorted(each)): share for each, share in self._answers(client, steering, number).items()}
+        return PlaceTraffic(label, pools, reason.rule, reason.when_down if reason.fallback else "", answers)
+
+    def _answers(self, client: Client, steering: Steering, number: int, path: tuple[bytes, ...] = ()) -> Answers:
+        """The records of each answer of a class, and how often it is given."""
+        plan = steering.plans[number]
+        bounds = plan.bounds or (1.0,) * len(plan.rrsets)
+        answers: Answers = {}
+        for rrset, draw, low, high in zip(plan.rrsets, plan.draws, (0.0, *bounds), bounds, strict=False):
+            if steering.flatten:
+                drawn = self._flattened(client, draw, steering.rrtype, path)
+            else:
+                drawn = {_records(rrset[0], (record[12:] for record in split_records(rrset[2]))): 1.0}
+            for records, share in drawn.items():
+                answers[records] = answers.get(records, 0.0) + share * (high - low) / bounds[-1]
+        return answers
+
+    def _flattened(self, client: Client, draw: Draw, rrtype: int, path: tuple[bytes, ...]) -> Answers:
+        """What becomes of one draw whose origins are names: each of the addresses of each, with each of the next."""
+        answers: Answers = {frozenset(): 1.0}
+        for origin in draw.origins:
+            target = origin.records.get(CNAME)
+            found = self._addresses(client, target[0].lower(), rrtype, path) if target is not None else {}
+            found = found or {_records(rrtype, origin.records[rrtype]): 1.0}
+            joined: Answers = {}
+            for (one, part), (two, share) in itertools.product(answers.items(), found.items()):
+                joined[one | two] = joined.get(one | two, 0.0) + part * share
+            answers = joined
+        return answers
+
+    def _addresses(self, client: Client, name: bytes, rrtype: int, path: tuple[bytes, ...]) -> Answers:
+        """Those of a name of ours; nothing of another, or where the path there goes round in a circle."""
+        if name in path:
+            return {}
+        reply, witness, _ = self._answer(client, name_to_text(name), RECORDS_BY_TYPE[rrtype].name)
+        for steering, number in witness.asked.values():
+            if steering.rrtype == rrtype:
+                return self._answers(client, steering, number, (*path, name))
+        records = frozenset(show_rdata(rdata) for rrset in reply.answer if rrset.rdtype == rrtype for rdata in rrset)
+        return {records: 1.0} if records else {}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -364,16 +426,8 @@ def _explain(steering: Steering, number: int, address: str | None, place: Place,
     )
 
 
-def _show_plan(steering: Steering, number: int) -> dict[str, float]:
-    """The records of each answer of a class, and how often it is given."""
-    plan = steering.plans[number]
-    bounds = plan.bounds or (1.0,) * len(plan.rrsets)
-    answers: dict[str, float] = {}
-    for rrset, low, high in zip(plan.rrsets, (0.0, *bounds), bounds, strict=False):
-        rrtype, _, rendered = rrset
-        records = " + ".join(sorted(show_record(rrtype, record[12:]) for record in split_records(rendered)))
-        answers[records] = answers.get(records, 0.0) + (high - low) / bounds[-1]
-    return answers
+def _records(rrtype: int, rdatas: Iterable[bytes]) -> frozenset[str]:
+    return frozenset(show_record(rrtype, rdata) for rdata in rdatas)
 
 
 @functools.lru_cache(maxsize=1024)  # commands show the records of every country, which are the same few
@@ -386,8 +440,15 @@ def show_record(rrtype: int, rdata: bytes) -> str:
 def list_places(kind: str, regions: Regions) -> dict[str, Client]:
     """A client of every country ("country"), or of every region ("region"), by its name."""
     if kind == "region":
-        return {region: Client(place=Place(region=region)) for region in REGIONS}
+        return {region: make_client(None, None, region, regions) for region in REGIONS}
     return {country: make_client(country, None, None, regions) for country in regions.countries}
+
+
+def _continent_of(region: str, regions: Regions) -> str | None:
+    """The continent of most countries of a region; None if it has none."""
+    members = regions.members(region)
+    found = Counter(CONTINENT_OF.get(member[:2]) for member in [each for each in members if "-" not in each] or members)
+    return found.most_common(1)[0][0] if found else None
 
 
 def load_regions(settings: Settings) -> Regions:

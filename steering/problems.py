@@ -119,8 +119,7 @@ def _problem(file: Path, lines: dict[Key, int], content: object, key: Key, messa
         if isinstance(value, dict) and isinstance(value.get("name"), str):
             names.append(f"{table} {show(value['name'])}")
     within = ", ".join(names)
-    hidden = key[:1] == ("key",) and key[-1:] not in (("name",), ("algorithm",), ("secret_file",))
-    shown = "" if value is None or isinstance(value, dict) or hidden else show(value)  # hidden: secrets
+    shown = "" if value is None or isinstance(value, dict) else show(value)
     line = next((lines[key[:length]] for length in range(len(key), 0, -1) if key[:length] in lines), 0)
     return Problem(str(file), line, show_key(key), within, shown, message)
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -17,6 +18,13 @@ class ControlEnd(msgspec.Struct, frozen=True):
     beat: Callable[[], None]  # for `beat_while_well`
 
 
+class UnixAddress(NamedTuple):
+    """Where a UNIX socket is, and who may connect."""
+
+    path: str
+    mode: int
+
+
 class WorkerEnd(msgspec.Struct, frozen=True):
     """What a worker gets from the supervisor. The sockets do not block."""
 
@@ -26,6 +34,7 @@ class WorkerEnd(msgspec.Struct, frozen=True):
     feed: str  # address for `connect_feed`
     lifeline: int  # becomes readable when the supervisor is dead: end
     beat: Callable[[], None]  # for `beat_while_well`
+    backend: tuple[socket.socket, ...] = ()  # listening for PowerDNS; shared with the other workers
 
 
 BEAT_INTERVAL = 1.0

@@ -178,15 +178,18 @@ def _read(node: Type, value: object, key: Key, document: Document) -> object:
 
 
 def _read_struct(node: StructType, value: object, key: Key, document: Document) -> object:
+    has_secrets = any(_is_secret(field.type) for field in node.fields)
     if not isinstance(value, dict):
         document.note(key, f"expected {expected(node)}")
+        if has_secrets:
+            document.secrets.add(key)
         return BAD
     allowed = [field.encode_name for field in node.fields]
     bad = False
     for name in value:
         if name not in allowed and name != node.tag_field:
             document.note((*key, name), "unknown key" + did_you_mean(name, allowed))
-            if any(_is_secret(field.type) for field in node.fields):
+            if has_secrets:
                 document.secrets.add((*key, name))  # it can be a secret with its key misspelt
             bad = True
     values: dict[str, object] = {}

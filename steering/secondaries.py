@@ -3,7 +3,7 @@
 
 Control runs it as a child while there are such zones: what a primary sends, and applying it, must not delay a probe.
 They talk in frames as in serve/feed.py over a socket pair: Secondaries, Notified and UpdateAsked to the child,
-SecondaryStatus and UpdateDone back. A child that dies is started again, and told everything again; what it had
+SecondaryStatus, Members and UpdateDone back. A child that dies is started again, and told everything again; what it had
 published stays, and updates that it had not answered fail when their time is over.
 """
 
@@ -40,9 +40,9 @@ logger = logging.getLogger("waypost.control")
 class SecondaryZones:
     """Control's end: starts the child when there is something for it to do."""
 
-    def __init__(self, nursery: trio.Nursery, hear: Callable[[FromSecondaries], None]) -> None:
+    def __init__(self, nursery: trio.Nursery, on_news: Callable[[FromSecondaries], None]) -> None:
         self._nursery = nursery
-        self._hear = hear
+        self._on_news = on_news
         self._wanted: Secondaries | None = None
         self._connection: Connection[FromSecondaries] | None = None
         self._running = False
@@ -66,7 +66,7 @@ class SecondaryZones:
         if self._connection is not None:
             self._connection.send(asked)
         else:
-            self._hear(UpdateDone(asked.worker, asked.number, SERVFAIL))
+            self._on_news(UpdateDone(asked.worker, asked.number, SERVFAIL))
 
     async def _run(self) -> None:
         while True:
@@ -85,8 +85,8 @@ class SecondaryZones:
         self._connection = connection
         connection.send(self._wanted)
         try:
-            async for message in connection:
-                self._hear(message)
+            async for news in connection:
+                self._on_news(news)
         finally:
             self._connection = None
 

@@ -34,8 +34,10 @@ from monitors.notify.notifier import Notifier
 from monitors.probes import AnyMonitor
 from steering.balance.matches import Match, find_unreachable
 from steering.balance.policies import POLICIES
-from steering.beside import AnyExport
+from steering.beside import AnyExport, AnyUpdate
+from steering.beside.dns_update import DnsUpdate
 from steering.beside.export import Export
+from steering.beside.update import Update
 from steering.guard import Guard
 from steering.maintenance import Maintenance
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
@@ -49,6 +51,7 @@ from steering.values import (
     CharacterString,
     Continent,
     Country,
+    FileMode,
     FilePath,
     Identifier,
     Listen,
@@ -68,7 +71,7 @@ from steering.values import (
     UpdatedType,
     Weight,
 )
-from steering.wire import name_to_text, split_labels
+from steering.wire import is_below, name_to_text, split_labels
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "parse_settings"]
 
@@ -109,8 +112,11 @@ class ClientLocation(msgspec.Struct, frozen=True):
     """The resolvers that are listed."""
 
 
-class Server(msgspec.Struct, frozen=True):
-    """[server]: where questions arrive, and where everything is kept that must survive."""
+class Server(msgspec.Struct, frozen=True, omit_defaults=True):
+    """[server]: where questions arrive, and where everything is kept that must survive.
+
+    Defaults do not travel: an empty `listen` is none that may be written.
+    """
 
     state: FilePath
     """The state directory."""
@@ -125,9 +131,20 @@ class Server(msgspec.Struct, frozen=True):
     cookie_secrets: FilePath | None = None
     """A file of secrets for DNS cookies that servers of one address share; without it, waypost makes its own."""
     rate_limit: RateLimit = RateLimit()
+    proxy_from: tuple[Network, ...] = ()
+    """Networks of proxies that say with the PROXY protocol for whom they ask; they must."""
     resolvers: tuple[Resolver, ...] = ()
     """Address and port of the name servers that look up the host names of origins; without any, the system's."""
     location: ClientLocation = ClientLocation()
+
+
+class PowerDns(msgspec.Struct, frozen=True):
+    """[powerdns]: where PowerDNS asks, which has us as its backend `remote`."""
+
+    socket: FilePath | None = None
+    mode: FileMode = "0660"
+    listen: Listen | None = None
+    """HTTP, with `post_json`."""
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -264,6 +281,21 @@ class SharedKey(msgspec.Struct, frozen=True):
         return f"SharedKey({self.name!r}, {self.algorithm!r})"
 
 
+CATALOG_NAME_LIMIT = 255 - 39
+"""Octets of the name of a producer's catalog, so that "<label>.zones" goes before it (zones/catalog.py)."""
+
+
+class CatalogMembers(msgspec.Struct, frozen=True):
+    """[zone.members]: how the zones are served that a consumer's catalog lists; as in [[zone]]."""
+
+    primaries: tuple[PeerText, ...] = ()
+    """Without any, those of the catalog."""
+    allow_notify: tuple[PermissionText, ...] = ()
+    allow_transfer: tuple[PermissionText, ...] = ()
+    notify: tuple[PeerText, ...] = ()
+    journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
+
+
 class UpdatePermission(msgspec.Struct, frozen=True):
     """[[zone.allow_update]]: who may update what (RFC 2136)."""
 
@@ -292,6 +324,11 @@ class Zone(msgspec.Struct, frozen=True):
     """Who is told when the zone has changed."""
     journal: Annotated[int, Meta(ge=0, le=100_000)] = 100
     """Changes that are kept for incremental transfers."""
+    catalog: Literal["producer", "consumer", ""] = ""
+    """Whether it lists zones (RFC 9432): ours, or those that are to be taken from primaries."""
+    member_of: Name | None = None
+    """The producer's catalog that lists this zone."""
+    members: CatalogMembers = CatalogMembers()
     allow_update: tuple[UpdatePermission, ...] = ()
     """Who may update it, and what of it."""
 
@@ -374,6 +411,8 @@ class Settings(msgspec.Struct, frozen=True):
     """A table of regions instead of the one that waypost ships with."""
     http: Http | None = None
     """Without it, nothing is served over HTTP."""
+    powerdns: PowerDns | None = None
+    """Without it, we are no backend of PowerDNS."""
     geo: tuple[GeoSource, ...] = ()
     """The first source that knows a place wins; without any, the country data that waypost ships with."""
     monitors: tuple[AnyMonitor, ...] = field(name="monitor", default=())
@@ -386,6 +425,7 @@ class Settings(msgspec.Struct, frozen=True):
     zones: tuple[Zone, ...] = field(name="zone", default=())
     load_balancers: tuple[LoadBalancer, ...] = field(name="load_balancer", default=())
     exports: tuple[AnyExport, ...] = field(name="export", default=())
+    updates: tuple[AnyUpdate, ...] = field(name="update", default=())
 
 
 # Rules between keys. Each sees the tables that could be read and yields the problems of their keys. A name
@@ -398,7 +438,8 @@ Problems = Iterator[tuple[Key, str]]
 def check_listen(document: Document) -> Problems:
     """Whoever has something to answer listens."""
     for key, server in document.all(Server):
-        if not server.listen and (document.tables("zone") or document.tables("load_balancer")):
+        elsewhere = any(document.all(PowerDns)) or (document.tables("update") and not document.tables("zone"))
+        if not server.listen and not elsewhere and (document.tables("zone") or document.tables("load_balancer")):
             yield (*key, "listen"), "missing; expected a list, not empty, as there are zones or load balancers"
 
 
@@ -408,6 +449,13 @@ def check_workers(document: Document) -> Problems:
     for key, server in document.all(Server):
         if server.workers > most:
             yield (*key, "workers"), f"expected at most 4 for each processor core, here {most}"
+
+
+def check_powerdns(document: Document) -> Problems:
+    """PowerDNS can ask somewhere."""
+    for key, powerdns in document.all(PowerDns):
+        if powerdns.socket is None and powerdns.listen is None:
+            yield key, "expected socket, listen or both"
 
 
 def check_http(document: Document) -> Problems:
@@ -425,6 +473,7 @@ def check_duplicates(document: Document) -> Problems:
     for key, server in document.all(Server):
         identities += [((*key, "listen", place), listen) for place, listen in enumerate(server.listen)]
     identities += [((*key, "listen"), http.listen) for key, http in document.all(Http)]
+    identities += [((*key, "listen"), each.listen) for key, each in document.all(PowerDns) if each.listen]
     identities += [((*key, "path"), (GeoSource, source.path)) for key, source in document.all(GeoSource)]
     identities += [((*key, "name"), (Monitor, monitor.name)) for key, monitor in document.all(Monitor)]
     identities += [((*key, "name"), (Monitor, group.name)) for key, group in document.all(MonitorGroup)]
@@ -441,6 +490,7 @@ def check_duplicates(document: Document) -> Problems:
     identities += [((*key, "name"), (key[:-1], pool_set.name)) for key, pool_set in document.all(PoolSet)]
     identities += [((*key, "name"), (Notifier, notifier.name)) for key, notifier in document.all(Notifier)]
     identities += [((*key, "name"), (SharedKey, each.name)) for key, each in document.all(SharedKey)]
+    identities += [(key, (Update, update.zone, update.where)) for key, update in document.all(Update)]
     identities += [((*key, "name"), (Zone, zone.name)) for key, zone in document.all(Zone)]
     identities += [((*key, "path"), (Export, export.path)) for key, export in document.all(Export)]
     first: dict[object, Key] = {}
@@ -619,6 +669,22 @@ def check_exports(document: Document) -> Problems:
                 yield (*key, "pools", place), "matches no pool" + did_you_mean(glob, pools)
 
 
+def check_updates(document: Document) -> Problems:
+    """The keys of a kind go together, and there is something to write, which lies in the zone."""
+    balancers = {balancer.name: name_to_text(balancer.name) for _, balancer in document.all(LoadBalancer)}
+    all_known = _all_read(document, "load_balancer", LoadBalancer)
+    for key, update in document.all(Update):
+        yield from (((*key, name), message) for name, message in update.problems())
+        for position, name in enumerate(update.names):
+            if not is_below(name, update.zone):
+                yield (*key, "names", position), "does not lie in the zone of this update"
+            elif all_known and name not in balancers:
+                meant = did_you_mean(name_to_text(name), balancers.values())
+                yield (*key, "names", position), "no load balancer has this name" + meant
+        if all_known and not update.names and not any(is_below(name, update.zone) for name in balancers):
+            yield (*key, "zone"), "no load balancer lies in this zone"
+
+
 def check_zones(document: Document) -> Problems:
     """A zone comes from a file, from primaries, or is made of load balancers alone."""
     for key, zone in document.all(Zone):
@@ -627,12 +693,14 @@ def check_zones(document: Document) -> Problems:
         elif zone.primaries and (zone.file or zone.nameservers):
             other = "file" if zone.file else "nameservers"
             yield (*key, other), "only for a zone without primaries: these have all its records"
-        elif not (zone.file or zone.nameservers or zone.primaries):
+        elif not (zone.file or zone.nameservers or zone.primaries or zone.catalog):
             yield key, "expected file, primaries, or nameservers for a zone of load balancers alone"
         if zone.allow_notify and not zone.primaries:
             yield (*key, "allow_notify"), "only for a zone with primaries"
         if zone.allow_update and zone.primaries:
             yield (*key, "allow_update"), "only for a zone without primaries: they are to be updated"
+        elif zone.allow_update and zone.catalog:
+            yield (*key, "allow_update"), "not for a catalog: it is made of the zones whose member_of it is"
         for position, entry in enumerate(zone.allow_update):
             for place, pattern in enumerate(entry.names):
                 if not _can_be_below(pattern, zone.name):
@@ -647,24 +715,52 @@ def _can_be_below(pattern: bytes, apex: bytes) -> bool:
     return (b"**" in labels or len(labels) >= len(wanted)) and all(label in (b"*", part) for label, part in plain)
 
 
+def check_catalogs(document: Document) -> Problems:
+    """A consumer's catalog comes from primaries, a producer's is made; neither has load balancers."""
+    catalogs = {zone.name: zone.catalog for _, zone in document.all(Zone)}
+    for key, zone in document.all(Zone):
+        if zone.catalog == "consumer" and not zone.primaries:
+            yield (*key, "catalog"), "expected primaries for the catalog of a consumer"
+        elif zone.catalog == "producer" and (zone.file or zone.nameservers or zone.primaries):
+            other = "file" if zone.file else "nameservers" if zone.nameservers else "primaries"
+            yield (*key, other), "not for the catalog of a producer: it is made of the zones whose member_of it is"
+        if zone.catalog == "producer" and len(zone.name) > CATALOG_NAME_LIMIT:
+            yield (*key, "name"), "too long for the catalog of a producer: the names in it have 39 octets more"
+        if zone.members != CatalogMembers() and zone.catalog != "consumer":
+            yield (*key, "members"), "only for the catalog of a consumer"
+        if zone.member_of == zone.name:
+            yield (*key, "member_of"), "a catalog does not list itself"
+        elif (
+            zone.member_of is not None
+            and catalogs.get(zone.member_of) != "producer"
+            and (zone.member_of in catalogs or _all_read(document, "zone", Zone))
+        ):
+            yield (*key, "member_of"), 'no zone with catalog = "producer" has this name'
+    for key, balancer in document.all(LoadBalancer):
+        closest = next((name for name in _suffixes(balancer.name) if name in catalogs), None)
+        if closest is not None and catalogs[closest]:
+            yield (*key, "name"), f"lies in the catalog {name_to_text(closest)}, which lists zones alone"
+
+
 def check_keys(document: Document) -> Problems:
-    """A key has one secret, and some zone uses it; every key that a zone uses exists."""
+    """A key has one secret, and something uses it; every key that is used exists."""
     known = {key.name: name_to_text(key.name) for _, key in document.all(SharedKey)}
-    used: set[bytes] = set()
+    uses = [((*place, "server"), update.server) for place, update in document.all(DnsUpdate)]
     for place, zone in document.all(Zone):
         for field_name in ("primaries", "allow_notify", "allow_transfer", "allow_update", "notify"):
-            for position, peer in enumerate(getattr(zone, field_name)):
-                if peer.key is None:
-                    continue
-                used.add(peer.key)
-                if peer.key not in known and _all_read(document, "key", SharedKey):
-                    meant = did_you_mean(name_to_text(peer.key), known.values())
-                    yield (*place, field_name, position), "no key has this name" + meant
+            for where, struct in ((place, zone), ((*place, "members"), zone.members)):  # members take no updates
+                uses += [((*where, field_name, at), peer) for at, peer in enumerate(getattr(struct, field_name, ()))]
+    used = {peer.key for _, peer in uses if peer.key is not None}
+    if _all_read(document, "key", SharedKey):
+        for place, peer in uses:
+            if peer.key is not None and peer.key not in known:
+                yield place, "no key has this name" + did_you_mean(name_to_text(peer.key), known.values())
+    all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)
     for place, key in document.all(SharedKey):
         if (key.secret is None) == (key.secret_file is None):
             yield place, "expected either secret or secret_file"
-        if _all_read(document, "zone", Zone) and used <= known.keys() and key.name not in used:
-            yield (*place, "name"), "no zone uses this key"
+        if all_known and used <= known.keys() and key.name not in used:
+            yield (*place, "name"), "nothing uses this key"
 
 
 def check_pool_names(document: Document) -> Problems:
@@ -803,9 +899,10 @@ def _regions_of(document: Document) -> Regions | None:
 
 
 def check_owners(document: Document) -> Problems:
-    """A load balancer lies in a zone, and shares its name only as DNS allows (RFC 1034 section 3.6.2)."""
+    """A load balancer lies in a zone, ours or of an update, and shares its name only as RFC 1034 3.6.2 allows."""
     zones = {zone.name for _, zone in document.all(Zone)}
-    all_known = _all_read(document, "zone", Zone)
+    updated = {update.zone for _, update in document.all(Update)}
+    all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)
     owners: dict[bytes, dict[int, Key]] = {}
     for key, balancer in document.all(LoadBalancer):
         steered = owners.setdefault(balancer.name, {})
@@ -817,7 +914,7 @@ def check_owners(document: Document) -> Problems:
                     f"{record} of this name is steered already by {show_key(steered[number])}",
                 )
             steered.setdefault(number, key)
-        if all_known and zones.isdisjoint(_suffixes(balancer.name)):
+        if all_known and (zones | updated).isdisjoint(_suffixes(balancer.name)):
             yield (*key, "name"), "lies in no zone" + did_you_mean(None, _names(document, "zone"))
     for name, steered in owners.items():
         if CNAME.type in steered and len(steered) > 1:
@@ -862,6 +959,7 @@ def check_flattening(document: Document) -> Problems:
 CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_listen,
     check_workers,
+    check_powerdns,
     check_http,
     check_duplicates,
     check_monitors,
@@ -872,7 +970,9 @@ CHECKS: tuple[Callable[[Document], Problems], ...] = (
     check_notifiers,
     check_exports,
     check_maintenance,
+    check_updates,
     check_zones,
+    check_catalogs,
     check_keys,
     check_pool_names,
     check_location,

@@ -2,7 +2,8 @@
 
     supervisor ── fork ──> control      the feed's listener; says when it is ready
          │
-         └─────── fork ──> worker 1…N   its own UDP and TCP socket for each address (SO_REUSEPORT)
+         └─────── fork ──> worker 1…N   its own UDP and TCP socket for each address (SO_REUSEPORT), and those
+                                        for PowerDNS, which all workers share
 
 The rules:
 - It stays synchronous and single-threaded, so that fork is safe and a restart takes milliseconds.
@@ -28,6 +29,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +38,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from steering.process import BEAT_INTERVAL, ControlEnd, WorkerEnd
+from steering.process import BEAT_INTERVAL, ControlEnd, UnixAddress, WorkerEnd
 from steering.serve.control_socket import lock_state
 from steering.systemd import ServiceManager
 
@@ -75,12 +77,13 @@ def supervise(
     state: Path,
     run_control: Callable[[ControlEnd], None],
     run_worker: Callable[[WorkerEnd], None],
+    backend: Sequence[tuple[str, int] | UnixAddress] = (),
 ) -> int:
     """Run control and the workers until SIGTERM or SIGINT; returns the exit status.
 
     `listen` are IP addresses and ports, UDP and TCP on each. `state` is the state directory, made if missing
-    and locked while this runs. The status is 0 after a signal; if control ended before it was ready it is
-    control's own, or 128 + the number of the signal that killed it.
+    and locked while this runs. On `backend`, TCP or UNIX, PowerDNS asks. The status is 0 after a signal; if control
+    ended before it was ready it is control's own, or 128 + the number of the signal that killed it.
 
     `run_control` and `run_worker` run in children. There SIGTERM has its default action, SIGINT and SIGHUP are
     ignored; a SIGHUP to us goes on to control once that is ready. Returning is status 0, SystemExit is its
@@ -95,7 +98,7 @@ def supervise(
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         gc.freeze()  # what there is now stays shared between the processes: no collection writes to it
         systemd = ServiceManager(os.environ, os.getpid())
-        return _Supervisor(listen, workers, state, run_control, run_worker, systemd, stack).run()
+        return _Supervisor(listen, workers, state, run_control, run_worker, systemd, stack, backend).run()
 
 
 class _Child:
@@ -136,9 +139,11 @@ class _Supervisor:
         run_worker: Callable[[WorkerEnd], None],
         systemd: ServiceManager,
         stack: ExitStack,
+        backend: Sequence[tuple[str, int] | UnixAddress] = (),
     ) -> None:
         self.listen = listen
         self.number_of_workers = workers
+        self.backend = backend
         self.run_control = run_control
         self.run_worker = run_worker
         self.systemd = systemd
@@ -246,19 +251,26 @@ class _Supervisor:
         self.run_control(ControlEnd(self.feed, ready, self.resume, self.lifeline, beat))
 
     def open_workers(self) -> None:
-        """Open each worker's sockets and let it be started."""
+        """Open the sockets that workers share, and each worker's own, and let it be started."""
+        backend = [self.stack.enter_context(_open_backend(address)) for address in self.backend]
+        self.sockets += backend
         for number in range(1, self.number_of_workers + 1):
             udp = [self.stack.enter_context(_open(*each, socket.SOCK_DGRAM)) for each in self.listen]
             tcp = [self.stack.enter_context(_open(*each, socket.SOCK_STREAM)) for each in self.listen]
             self.sockets += udp + tcp
             beats, beat = self.open_beats()
-            end = WorkerEnd(number, tuple(udp), tuple(tcp), self.feed_address, self.lifeline, beat)
-            self.workers.append(_Child(f"worker {number}", udp + tcp, beats, partial(self.run_worker, end)))
+            end = WorkerEnd(number, tuple(udp), tuple(tcp), self.feed_address, self.lifeline, beat, tuple(backend))
+            self.workers.append(_Child(f"worker {number}", udp + tcp + backend, beats, partial(self.run_worker, end)))
         logger.info("%s", self.purpose())
 
     def purpose(self) -> str:
         """What all this is for, in words."""
         where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.listen)
+        if self.backend:
+            backend = ", ".join(
+                each[0] if isinstance(each, UnixAddress) else f"{each[0]}:{each[1]}" for each in self.backend
+            )
+            return f"answering on {where} and PowerDNS on {backend}" if where else f"answering PowerDNS on {backend}"
         return f"answering on {where}" if where else "probing"
 
     def wait(self) -> None:
@@ -412,6 +424,39 @@ def _open(host: str, port: int, kind: socket.SocketKind, shared: bool = True) ->
         sock.close()
         raise _listen_error(host, port, transport, error) from error
     return sock
+
+
+@contextmanager
+def _open_backend(address: tuple[str, int] | UnixAddress) -> Iterator[socket.socket]:
+    """A listening socket that does not block. The file of a UNIX socket that nobody listens on any more is replaced."""
+    if not isinstance(address, UnixAddress):
+        with _open(*address, socket.SOCK_STREAM, shared=False) as sock:
+            sock.listen(BACKLOG)
+            yield sock
+        return
+    path = Path(address.path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _is_listened_on(address.path):
+                path.unlink()
+            sock.bind(address.path)
+            path.chmod(address.mode)
+        except OSError as error:
+            reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise ListenError(f"cannot listen on {path}: {reason}") from error
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+        yield sock
+    path.unlink(missing_ok=True)
+
+
+def _is_listened_on(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            return False
+    return True
 
 
 def _listen_error(host: str, port: int, transport: str, error: OSError) -> ListenError:

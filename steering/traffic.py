@@ -15,6 +15,10 @@ Shares = Mapping[str, float]
 """Label to a part of 1."""
 
 
+NO_ANSWER = "no answer"
+"""Instead of a pool, which cannot be called so."""
+
+
 class PlaceTraffic(msgspec.Struct, frozen=True):
     """What the clients of a place get for one name and type."""
 
@@ -22,7 +26,8 @@ class PlaceTraffic(msgspec.Struct, frozen=True):
     pools: dict[str, float]
     """The parts of the answers that the pools give."""
     rule: str
-    fallback: bool
+    when_down: str
+    """What is done as all pools of the rule are down: fallback, fail_open or fail_closed; "" while any is up."""
     answers: dict[str, float] = {}
     """The parts of the answers with these records."""
 
@@ -59,10 +64,10 @@ def scale(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def sum_shares(traffic: Iterable[PlaceTraffic], weights: Shares) -> dict[str, float]:
-    """How much of the world each pool takes, the largest first."""
+    """How much of the world each pool takes, or NO_ANSWER, the largest first."""
     pools: dict[str, float] = {}
     for each in traffic:
-        for name, share in each.pools.items():
+        for name, share in (each.pools or {NO_ANSWER: 1.0}).items():
             pools[name] = pools.get(name, 0.0) + share * weights.get(each.place, 0.0)
     taken = {name: share for name, share in pools.items() if share}
     return dict(sorted(scale(taken).items(), key=lambda item: (-item[1], item[0])))
@@ -103,4 +108,4 @@ def _rounded(shares: Shares) -> tuple[tuple[str, float], ...]:
 def show_shares(shares: Shares) -> str:
     """Shares in words: "paris", or "paris 75.0%, tokyo 25.0%"."""
     by_size = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(label if share == 1 else f"{label} {share:.1%}" for label, share in by_size) or "no answer"
+    return ", ".join(label if share == 1 else f"{label} {share:.1%}" for label, share in by_size) or NO_ANSWER

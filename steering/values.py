@@ -22,6 +22,7 @@ from msgspec import Meta
 from geodata.continents import CONTINENTS
 from geodata.place import is_subdivision
 from geodata.regions import REGIONS, Regions
+from monitors.address import parse_address
 from steering.problems import Key, did_you_mean
 from steering.reading import BAD, Document
 from steering.records import RECORDS, RecordError
@@ -48,17 +49,6 @@ def parse_record_type(text: str) -> int:
     if text not in RECORDS:
         raise ValueError("not a record type that can be steered" + did_you_mean(text, RECORDS))
     return RECORDS[text].type
-
-
-def parse_address(text: str) -> str:
-    """An IP address in canonical form."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError("expected an IPv4 or IPv6 address; host names are not looked up") from None
-    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id or address.ipv4_mapped):
-        raise ValueError("expected an address without a scope, and not an IPv4 address inside an IPv6 one")
-    return str(address)
 
 
 def parse_listen(text: str) -> str:
@@ -268,6 +258,8 @@ _RESOLVER = 'the IP address of a name server, with the port if that is not 53, l
 _NETWORK = 'a network like "192.0.2.0/24" or "2001:db8::/32"'
 _PEER = 'the address of a name server, like "192.0.2.1", "[2001:db8::1]:5353" or, with a key, "192.0.2.1 key:name"'
 _PERMISSION = 'a network or an address, a key, or both, like "192.0.2.0/24", "key:name", "192.0.2.1 key:name"'
+
+_PEER = 'the address of a name server, like "192.0.2.1", "[2001:db8::1]:5353" or, with a key, "192.0.2.1 key:name"'
 _SECRET = "a secret in Base64"
 
 CharacterString = Annotated[str, Meta(pattern=r"^[ -~]{0,255}\Z")]
@@ -280,7 +272,6 @@ Name = Annotated[bytes, _text(parse_name, "a DNS name")]
 Owner = Annotated[bytes, _text(parse_owner, "a DNS name or a wildcard")]
 RecordType = Annotated[int, _text(parse_record_type, "a record type: " + ", ".join(RECORDS))]
 Resolver = Annotated[tuple[str, int], _text(parse_resolver, _RESOLVER)]
-Address = Annotated[str, _text(parse_address, "an IPv4 or IPv6 address")]
 Listen = Annotated[str, _text(parse_listen, _LISTEN)]
 Network = Annotated[str, _text(parse_network, _NETWORK)]
 Continent = Annotated[str, _text(parse_continent, "a continent: " + ", ".join(CONTINENTS))]
@@ -288,12 +279,13 @@ PeerText = Annotated[Peer, _text(parse_peer, _PEER)]
 PermissionText = Annotated[Permission, _text(parse_permission, _PERMISSION)]
 NamePattern = Annotated[bytes, _text(parse_pattern, "a DNS name or a pattern of names")]
 UpdatedType = Annotated[int, _text(parse_updated_type, "a record type")]
-Secret = Annotated[bytes, _text(parse_secret, _SECRET)]
+Secret = Annotated[bytes, Meta(extra={"parse": parse_secret, "secret": True}, description=_SECRET)]
 Region = Annotated[str, _text(parse_region, "a region: " + ", ".join(REGIONS))]
 Country = Annotated[str, _text(parse_country, "a country")]
 Subdivision = Annotated[str, _text(parse_subdivision, "a subdivision")]
 Moment = Annotated[float, Meta(extra={"read": read_moment}, description=_MOMENT)]
 FilePath = Annotated[str, Meta(extra={"path": True}, description="the path of a file or directory")]
+FileMode = Annotated[str, Meta(pattern=r"^0?[0-7]{3}\Z", description='the mode of a file, like "0660"')]
 Records = Annotated[
     dict[int, tuple[bytes, ...]], Meta(extra={"read": read_records}, description="a table of record texts")
 ]

@@ -20,6 +20,7 @@ import trio
 from geodata.classes import ClassMap
 from geodata.errors import GeoError
 from steering.balance.pools import Health
+from steering.beside.powerdns_remote import reply_untrusted
 from steering.cookies import CookieSigner
 from steering.later import Later, Waiting
 from steering.messages import (
@@ -37,6 +38,7 @@ from steering.peers import Peers, is_transfer_request, is_update
 from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
 from steering.respond import respond, respond_update
+from steering.serve.backend import serve_backend
 from steering.serve.feed import Connection, connect_feed
 from steering.serve.tcp import Address, TcpLimits, serve_tcp
 from steering.serve.udp import serve_udp
@@ -91,7 +93,10 @@ class Worker:
         async with trio.open_nursery() as nursery:
             for listener in self._end.udp:
                 nursery.start_soon(serve_udp, listener, self._open_world, random.random, self._count_udp)
-            nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE))
+            if self._end.tcp:
+                nursery.start_soon(serve_tcp, self._end.tcp, self._answer_tcp, TcpLimits(idle=TCP_IDLE), self._is_proxy)
+            if self._end.backend:
+                nursery.start_soon(serve_backend, self._end.backend, self._answer_powerdns)
 
     @contextmanager
     def _open_world(self) -> Iterator[World]:
@@ -108,6 +113,10 @@ class Worker:
     def _count_udp(self, packets: int) -> None:
         self._udp += packets
 
+    def _is_proxy(self, address: str) -> bool:
+        is_proxy = None if self._world is None else self._world.is_proxy
+        return is_proxy is not None and is_proxy(address)
+
     def _answer_tcp(self, message: bytes, client: Address) -> bytes | Transfer | Later | None:
         self._tcp += 1
         with self._open_world() as world:
@@ -116,6 +125,10 @@ class Worker:
             if is_update(message):
                 return respond_update(message, client[0], True, time.time(), world)
             return respond(message, client[0], True, time.time(), random.random, world)
+
+    def _answer_powerdns(self, request: bytes) -> bytes:
+        with self._open_world() as world:
+            return reply_untrusted(request, random.random, world)
 
     async def _follow_control(self) -> None:
         await connect_feed(self._end.feed, msgspec.msgpack.Decoder(ToWorker), self._obey)

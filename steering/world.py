@@ -17,6 +17,7 @@ from steering.balance.pools import Health, PoolState, Verdict, judge_pool
 from steering.balance.rules import Route, Rules, route_of_class, split_world
 from steering.cookies import CookieSigner
 from steering.peers import Peers
+from steering.proxy import make_proxies
 from steering.ratelimit import Decision
 from steering.settings import LoadBalancer, Pool, Server, Settings
 from steering.trust import Trusts, make_trust
@@ -123,6 +124,8 @@ class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """None: every client subnet counts."""
     peers: Peers | None = None
     """None: other name servers get nothing."""
+    is_proxy: Callable[[str], bool] | None = None
+    """Whether an address is of a proxy, which says for whom it asks (proxy.py); None: there are none."""
     memo: dict[tuple[bytes, int], Answer | Steering] = msgspec.field(default_factory=dict)
     """What questions came to, for as long as this World and its snapshot of the zones are current."""
 
@@ -183,6 +186,7 @@ def make_world(
         limit=limit,
         trusts=make_trust(settings.server.location),
         peers=peers,
+        is_proxy=make_proxies(settings.server.proxy_from),
     )
 
 

@@ -11,7 +11,7 @@ from geodata.sources import SOURCES
 from monitors.notify import NOTIFIERS
 from monitors.probes import PROBES
 from steering.balance.policies import POLICIES
-from steering.beside import EXPORTS
+from steering.beside import EXPORTS, UPDATES
 from steering.commands import COMMANDS
 from steering.imports import SOURCES as IMPORT_SOURCES
 from steering.records import RECORDS
@@ -24,7 +24,7 @@ TABLES: dict[str, Mapping[str, object]] = {
     "monitors/notify": NOTIFIERS,
     "monitors/probes": PROBES,
     "steering/balance/policies": POLICIES,
-    "steering/beside": EXPORTS,
+    "steering/beside": {**EXPORTS, **UPDATES},
     "steering/commands": COMMANDS,
     "steering/imports": IMPORT_SOURCES,
     "steering/records": RECORDS,
@@ -34,6 +34,10 @@ TABLES: dict[str, Mapping[str, object]] = {
 SHARED = {
     "steering/balance/policies/policy.py",
     "steering/beside/export.py",
+    "steering/beside/powerdns_remote.py",
+    "steering/beside/update.py",
+    "steering/beside/ways.py",
+    "steering/beside/updater.py",
     "steering/beside/writer.py",
     "steering/commands/command.py",
     "steering/imports/cloudflare_shapes.py",

@@ -69,7 +69,9 @@ def ping_families(targets: Iterable[Target]) -> set[socket.AddressFamily]:
 async def probe(target: Target, tools: Tools) -> Result:
     """Probe `target` by the kind of its monitor; a host name, at all of its addresses."""
     kind, monitor = PROBES[str(target.monitor.__struct_config__.tag)], target.monitor.towards(target)
+    # A report is of the target as it is called, whatever addresses its name has.
+    called = target.endpoint if isinstance(monitor, ExternalMonitor) else None
     if is_host_name(target.address):
-        check = lambda address, monitor: kind.probe(address, monitor, tools)  # noqa: E731
+        check = lambda address, monitor: kind.probe(called or address, monitor, tools)  # noqa: E731
         return await check_host(target.address, monitor, tools.resolver, check)
-    return await kind.probe(target.address, monitor, tools)
+    return await kind.probe(called or target.address, monitor, tools)

@@ -22,9 +22,9 @@ class ExternalMonitor(Monitor, frozen=True, kw_only=True, tag="external"):
     when_too_old: Literal["down", "up"] = "down"
 
 
-async def probe(address: str, monitor: ExternalMonitor, tools: Tools) -> Result:
-    """What the last report says. Never waits: so a report that comes while a check runs is seen by it."""
-    age, report = tools.mailbox.look((monitor.name, address), trio.current_time())
+async def probe(endpoint: str, monitor: ExternalMonitor, tools: Tools) -> Result:
+    """What the last report of a target says. Never waits: so a report that comes while a check runs is seen by it."""
+    age, report = tools.mailbox.look((monitor.name, endpoint), trio.current_time())
     if age > monitor.max_age:
         return Result(monitor.when_too_old == "up", Reason.TOO_OLD, f"no report for {age:.0f} s")
     if report is None:

@@ -86,6 +86,15 @@ def split_world(balancer: LoadBalancer, pools: Mapping[str, Pool]) -> tuple[Rule
     return Rules(tuple(matches), points if any(points) else ()), routes
 
 
+def matches_of(balancer: LoadBalancer) -> list[Match]:
+    """Who is meant by the rules of a load balancer, in the order in which they count."""
+    matches = [pool_set.match for pool_set in balancer.pool_sets]
+    if POLICIES[balancer.steering_policy].by_place:
+        for field, pools_by_key in _split_maps(balancer):
+            matches.append(_match_of_keys(field, (key for key, _ in pools_by_key), 0))
+    return matches
+
+
 def default_route(balancer: LoadBalancer) -> Route:
     """What clients get whom no rule knows."""
     pools, policy = balancer.default_pools, balancer.steering_policy
@@ -124,7 +133,7 @@ class Classifier:
         for route, unknown, networks, fields in self._matches:
             if (
                 not (networks and networks.isdisjoint(inside))
-                and not (unknown and place.country is not None)
+                and not (unknown and (place.country is not None or place.region is not None))
                 and all(getattr(place, field) in listed for field, listed in fields)
             ):
                 return self._rank(route, place)

@@ -40,8 +40,9 @@ def find_share(pool: Pool, back_since: float | None, load: Load | None, now: flo
 
 
 def ramp_share(since: float, now: float, duration: float) -> float:
-    """What an origin takes that has been up `since`: from RAMP_START in a straight line to 1, in `duration` seconds."""
-    if now >= since + duration:
+    """What an origin takes that has been up `since`: from RAMP_START in a straight line to 1, in `duration` seconds.
+    A clock that was set back by more than that ends it."""
+    if not since - duration <= now < since + duration:
         return 1.0
     elapsed = max(0.0, math.floor((now - since) / STEP) * STEP)
     return RAMP_START + (1 - RAMP_START) * elapsed / duration
@@ -50,7 +51,7 @@ def ramp_share(since: float, now: float, duration: float) -> float:
 def next_ramp_step(since: float, now: float, duration: float) -> float:
     """The moment at which `ramp_share` gives more; infinite if it has reached 1."""
     end = since + duration
-    if now >= end:
+    if not since - duration <= now < end:
         return math.inf
     steps = math.floor(max(0.0, now - since) / STEP) + 1
     if since + steps * STEP <= now:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from steering.balance.pools import Health
+from steering.balance.pools import Health, give_addresses
 from steering.beside import AnyExport, render
 from steering.beside.export import OriginState
 from steering.messages import ExportStatus
@@ -123,6 +123,7 @@ def judge_origin(pool: Pool, origin: Origin, health: Health) -> OriginState:
     verdict = health.get((pool.name, origin.name))
     if verdict is not None:
         up: bool | None = verdict.up and verdict.share > 0
+        origin = give_addresses(origin, verdict)
     else:
         up = None if pool.monitor else True
     return OriginState(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from steering.commands import (
     answer,
+    beside,
     check,
     diff,
     drain,
@@ -33,4 +34,5 @@ COMMANDS: Mapping[str, Command] = {
     "drain": drain.COMMAND,
     "load": load.COMMAND,
     "import": import_.COMMAND,
+    "beside": beside.COMMAND,
 }

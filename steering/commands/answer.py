@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodata.regions import REGIONS, Regions
+from monitors.address import parse_address
 from steering import offline
 from steering.balance.explain import PoolReason
 from steering.balance.pools import Health, Verdict
@@ -20,8 +21,10 @@ from steering.commands.command import (
     add_json,
     add_question,
     add_what_if,
+    as_number,
     ask_status,
     checked,
+    moment,
     open_console,
     print_json,
     state_text,
@@ -29,7 +32,7 @@ from steering.commands.command import (
 from steering.offline import Client, Told
 from steering.settings import Settings, load_settings
 from steering.traffic import PlaceTraffic, show_shares
-from steering.values import parse_address, parse_country, parse_network, parse_subdivision
+from steering.values import parse_country, parse_network, parse_subdivision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,23 +46,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--country", type=checked(lambda text: parse_country(text.upper())), help="two letters, like FR")
     who.add_argument("--subdivision", type=checked(lambda text: parse_subdivision(text.upper())), help="like US-CA")
     who.add_argument("--region", choices=REGIONS)
-    who.add_argument("--asn", type=int, help="an AS number")
+    who.add_argument("--asn", type=as_number, help="an AS number")
     who.add_argument("--every", choices=("country", "region"), help="a table of what each of them gets")
     what_if = parser.add_argument_group("health (default: everything is up)")
     add_what_if(what_if)
-    what_if.add_argument("--live", action="store_true", help="the health that the running waypost sees")
+    begin = what_if.add_mutually_exclusive_group()
+    begin.add_argument("--live", action="store_true", help="the health that the running waypost sees")
+    begin.add_argument(
+        "--at", metavar="TIME", type=moment, help="with the maintenance that is planned then, like 2026-12-01T22:00:00Z"
+    )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """waypost answer CONFIG NAME TYPE"""
     settings = offline.override_weights(load_settings(arguments.config), dict(arguments.weight))
-    health = _live_health(settings) if arguments.live else {}
+    health: Health = {}
+    if arguments.live:
+        health = _live_health(settings)
+    elif arguments.at is not None:
+        health = offline.plan_health(settings, arguments.at)
     health = offline.override_health(settings, arguments.down, health, arguments.up)
     regions = offline.load_regions(settings)
     with offline.open_zones(settings) as zones:
         world = offline.Offline(settings, zones, health)
         if arguments.every:
+            if _client_of(arguments, regions) != Client():
+                raise UsageError("--every says who asks: leave out all that does, too")
             clients = offline.list_places(arguments.every, regions)
             rows = world.traffic(arguments.name, arguments.type, clients)
             if arguments.json:
@@ -91,7 +104,7 @@ def _tabulate(rows: list[PlaceTraffic]) -> Table:
     for heading in ("place", "pools", "rule", "records"):
         table.add_column(heading)
     for row in rows:
-        rule = row.rule + (", fallback" if row.fallback else "")
+        rule = row.rule + (f", {row.when_down}" if row.when_down else "")
         table.add_row(row.place, show_shares(row.pools) if row.pools else "", rule, show_shares(row.answers))
     return table
 
@@ -99,7 +112,7 @@ def _tabulate(rows: list[PlaceTraffic]) -> Table:
 def _live_health(settings: Settings) -> Health:
     return {
         (pool.name, origin.name): Verdict(
-            origin.up,
+            origin.up is not False,
             math.inf if origin.flip_after is None else origin.flip_after,
             origin.share,
             origin.rtt,
@@ -108,7 +121,8 @@ def _live_health(settings: Settings) -> Health:
         )
         for pool in ask_status(settings).pools
         for origin in pool.origins
-        if origin.up is not None
+        # Nothing is known of the others, unless somebody has ordered something.
+        if origin.up is not None or origin.override is not None
     }
 
 

@@ -95,7 +95,7 @@ def _check_zones(settings: Settings) -> Iterator[ZoneWarning]:
         with offline.open_zones(settings, on_read) as zones:
             checking = progress.add_task("checking zones", total=2 * names)
             for zone in settings.zones:
-                if zone.primaries:  # its records are elsewhere
+                if zone.primaries or zone.catalog:  # its records are elsewhere; nobody resolves a catalog
                     continue
                 yield from check_zone(
                     zones,

@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from geodata.csvtable import read_rows
+from monitors.address import parse_address
 from monitors.notify.wording import time_in_words
 from steering.messages import OverrideStatus, Status
 from steering.offline import Offline
@@ -18,7 +20,7 @@ from steering.reading import parse_duration
 from steering.serve.control_socket import ControlError, Message, ask_control
 from steering.settings import Settings
 from steering.traffic import scale
-from steering.values import parse_address, parse_country, parse_listen
+from steering.values import parse_country, parse_listen
 
 GOOD, BAD, USAGE = 0, 1, 2
 PIPE_WIDTH = 500
@@ -98,6 +100,24 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError('expected a duration like "90s", "10m" or "2h"') from None
 
 
+def moment(text: str) -> float:
+    """Unix seconds from "2026-12-01T22:00:00Z" (ISO 8601, with its offset), for argparse."""
+    try:
+        time: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise argparse.ArgumentTypeError("expected a date and time with its offset, like 2026-12-01T22:00:00Z")
+    return time.timestamp()
+
+
+def as_number(text: str) -> int:
+    """An AS number, for argparse."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 32):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 4294967295")
+    return int(text)
+
+
 def checked(parse: Callable[[str], str]) -> Callable[[str], str]:
     """A function that raises ValueError, as one that argparse understands."""
 
@@ -108,6 +128,14 @@ def checked(parse: Callable[[str], str]) -> Callable[[str], str]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return convert
+
+
+def write_file(path: Path, text: str) -> None:
+    """A file in place of what was there; raises UsageError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def print_json(value: object) -> None:

@@ -33,10 +33,14 @@ class Impact(msgspec.Struct, frozen=True):
     question: str
     """The name and the types for which this is so."""
     before: dict[str, float]
-    """How much of the world each pool takes."""
+    """How much of the world each pool takes, or "no answer"."""
     after: dict[str, float]
     fallback: tuple[str, ...]
     """Places that land on a fallback pool, and did not before."""
+    fail_open: tuple[str, ...]
+    """The same of those who get pools that are down."""
+    fail_closed: tuple[str, ...]
+    """The same of those who get nothing."""
     changes: tuple[Change, ...]
 
 
@@ -81,13 +85,25 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(impacts)
     else:
         _show(impacts, open_console())
-    return BAD if any(impact.fallback for impact in impacts) else GOOD
+    return BAD if any(places for impact in impacts for _, places in _list_landed(impact)) else GOOD
 
 
 def _compare(question: str, before: list[PlaceTraffic], after: list[PlaceTraffic], weights: dict[str, float]) -> Impact:
-    landed = tuple(new.place for old, new in zip(before, after, strict=True) if new.fallback and not old.fallback)
+    fallback, fail_open, fail_closed = (
+        tuple(new.place for old, new in zip(before, after, strict=True) if new.when_down == word != old.when_down)
+        for word in ("fallback", "fail_open", "fail_closed")
+    )
     changes = find_changes(question, before, after, weights)
-    return Impact(question, sum_shares(before, weights), sum_shares(after, weights), landed, changes)
+    shares = sum_shares(before, weights), sum_shares(after, weights)
+    return Impact(question, *shares, fallback, fail_open, fail_closed, changes)
+
+
+def _list_landed(impact: Impact) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (
+        ("on a fallback pool", impact.fallback),
+        ("on pools that are down (fail_open)", impact.fail_open),
+        ("without an answer (fail_closed)", impact.fail_closed),
+    )
 
 
 def _show(impacts: list[Impact], console: Console) -> None:
@@ -105,13 +121,14 @@ def _show(impacts: list[Impact], console: Console) -> None:
                 f"  {change.share:.1%} of the traffic: {show_shares(change.before)} -> {show_shares(change.after)}:"
                 f" {' '.join(change.places)}"
             )
-        if impact.fallback:
-            console.print(f"  on a fallback pool now: {' '.join(impact.fallback)}", style="red")
+        for where, places in _list_landed(impact):
+            if places:
+                console.print(f"  {where} now: {' '.join(places)}", style="red")
 
 
 COMMAND = Command(
     "Show where the traffic of each country goes when pools or origins are down, or weights are others; exit status 1"
-    " if anybody lands on a fallback pool.",
+    " if anybody lands on a fallback pool, on pools that are down, or nowhere.",
     add_arguments,
     run,
 )

@@ -9,16 +9,18 @@ from steering import offline
 from steering.commands.command import (
     GOOD,
     Command,
+    UsageError,
     add_config,
     add_question,
     add_weight_by,
     add_what_if,
     describe_weights,
     weigh,
+    write_file,
 )
 from steering.offline import Offline
 from steering.settings import load_settings
-from steering.traffic import sum_shares
+from steering.traffic import NO_ANSWER, sum_shares
 from steering.worldmap import Country, Legend, draw_map
 
 
@@ -40,13 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
         world = Offline(settings, zones, health)
         traffic = world.traffic(arguments.name, arguments.type, clients)
         weights = weigh(arguments.weight_by, world, clients)
-    countries = {each.place: Country(each.pools, "fallback" if each.fallback else "") for each in traffic}
-    legend = [Legend(pool, share) for pool, share in sum_shares(traffic, weights).items()]
+    if not any(each.pools for each in traffic):
+        raise UsageError(f"{arguments.name} {arguments.type}: no pool answers that anywhere")
+    countries = {each.place: Country(each.pools, each.when_down) for each in traffic}
+    legend = [Legend(pool, share) for pool, share in sum_shares(traffic, weights).items() if pool != NO_ANSWER]
     note = f"Shares by {describe_weights(arguments.weight_by)}. Outlines: Natural Earth."
     if all(source.type == "networks" for source in settings.geo):
         note += " Countries: IP Geolocation by DB-IP, db-ip.com."
     drawn = draw_map(f"{arguments.name} {arguments.type}", countries, legend, read_outlines(), CENTRES, note)
-    arguments.output.write_text(drawn, encoding="utf-8")
+    write_file(arguments.output, drawn)
     print(arguments.output)
     return GOOD
 

@@ -13,9 +13,11 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from monitors.monitor import Reason, Result, Target
+from monitors.health import Key, Row, step
+from monitors.monitor import Result, Target
 from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import ping_families
+from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import probe_once
 from steering.commands.command import (
     BAD,
@@ -29,7 +31,8 @@ from steering.commands.command import (
     state_text,
 )
 from steering.control import run_control, without_answers
-from steering.keeper import targets_of
+from steering.judgement import Watch, judge_watches
+from steering.keeper import OriginName, watches_of
 from steering.log import start_log
 from steering.problems import did_you_mean
 from steering.settings import Settings, load_settings
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class OnceResult(msgspec.Struct, frozen=True):
-    """What the check of an origin saw."""
+    """What the checks of an origin saw; by a monitor group, how it is judged."""
 
     pool: str
     origin: str
@@ -61,7 +64,7 @@ class OnceResult(msgspec.Struct, frozen=True):
     up: bool
     rtt: float | None
     """Seconds."""
-    reason: Reason
+    reason: str
     evidence: str
     warning: str
 
@@ -85,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _probe_on(settings: Settings, arguments: argparse.Namespace) -> int:
     start_log(sys.stderr, logging.DEBUG if arguments.verbose else logging.INFO)
-    if settings.zones or settings.load_balancers:
+    if settings.zones or (settings.load_balancers and not settings.updates):
         logging.getLogger("waypost").info("%s: zones and load balancers are for `waypost run`", arguments.config)
     settings = without_answers(settings)
     state = Path(settings.server.state)
@@ -103,26 +106,27 @@ def _probe_on(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _probe_once(settings: Settings, arguments: argparse.Namespace) -> int:
+    watches = probed_by(settings)
     chosen = choose_origins(settings, arguments.targets)
-    pools = {pool.name: pool for pool in settings.pools}
-    keys = {(pools[pool].monitor, endpoint) for pool, _, endpoint in chosen}
-    targets = [target for target in targets_of(settings) if target.key in keys]
+    targets = {watch.key: watch.target for pool, origin, _ in chosen for watch in watches[pool, origin]}.values()
     try:
         check_ping_permission(ping_families(targets))
     except PingNotPermitted as error:
         raise UsageError(str(error)) from error
-    seen: dict[tuple[str, str], Result] = {}
+    rows: dict[Key, Row] = {}
 
     def note(target: Target, result: Result) -> None:
-        seen[target.key] = result
+        rows[target.key] = step(None, result, target.monitor, 0.0)
 
-    trio.run(probe_once, targets, note)
+    trio.run(probe_once, targets, note, None, settings.server.resolvers)
+    monitors = {pool.name: pool.monitor or "" for pool in settings.pools}
     results = []
     for pool, origin, address in chosen:
-        monitor = pools[pool].monitor or ""
-        result = seen[monitor, address]
-        said = (result.up, result.rtt, result.reason, result.evidence, result.warning)
-        results.append(OnceResult(pool, origin, address, monitor, *said))
+        state = judge_watches(watches[pool, origin], rows, 0.0)
+        assert state is not None, "each of them has a result"
+        warnings = [row.warning for watch in watches[pool, origin] if (row := rows[watch.key]).warning]
+        said = (state.up, state.rtt, state.reason, state.evidence, "; ".join(warnings))
+        results.append(OnceResult(pool, origin, address, monitors[pool], *said))
     report = OnceReport(all(result.up for result in results), tuple(results))
     if arguments.json:
         print_json(report)
@@ -136,12 +140,12 @@ def choose_origins(settings: Settings, words: Iterable[str]) -> list[tuple[str, 
 
     Raises UsageError for a word that chooses none.
     """
+    watched = probed_by(settings)
     probed = [
         (pool.name, origin.name, origin.endpoint)
         for pool in settings.pools
-        if pool.enabled and pool.monitor is not None
         for origin in pool.origins
-        if origin.enabled
+        if (pool.name, origin.name) in watched
     ]
     names = [(each, {each[1], f"{each[0]}/{each[1]}", each[2]}) for each in probed]
     chosen = set() if (words := list(words)) else set(probed)
@@ -152,6 +156,16 @@ def choose_origins(settings: Settings, words: Iterable[str]) -> list[tuple[str, 
             raise UsageError(f"{word}: no origin that is probed has this name or address{did_you_mean(word, known)}")
         chosen |= found
     return [each for each in probed if each in chosen]
+
+
+def probed_by(settings: Settings) -> dict[OriginName, tuple[Watch, ...]]:
+    """What probes each origin, where any probe has a say. Monitors that wait for reports are not asked: whatever they
+    could say is a guess."""
+    probing = {
+        name: tuple(watch for watch in watches if not isinstance(watch.monitor, ExternalMonitor))
+        for name, watches in watches_of(settings).items()
+    }
+    return {name: watches for name, watches in probing.items() if any(each.role != "only watches" for each in watches)}
 
 
 def show_results(results: Iterable[OnceResult], console: Console) -> None:

@@ -24,7 +24,7 @@ from steering.commands.command import (
     print_json,
     state_text,
 )
-from steering.messages import ExportStatus, OriginStatus, Status, ZoneStatus
+from steering.messages import ExportStatus, OriginStatus, Status, UpdateStatus, ZoneStatus
 from steering.serve.control_socket import ControlError
 from steering.settings import Settings, load_settings
 
@@ -155,6 +155,7 @@ def show_status(status: Status) -> Group:
         for worker in status.workers
     ]
     parts += [_export_text(export, now) for export in status.exports]
+    parts += [_update_text(update) for update in status.updates]
     return Group(*parts)
 
 
@@ -177,12 +178,24 @@ def _export_text(export: ExportStatus, now: float) -> Text:
     return Text(f"file {export.path}: {when}")
 
 
+def _update_text(update: UpdateStatus) -> Text:
+    place = f"update of {update.zone} at {update.where}"
+    if update.problem:
+        return Text(f"{place}: {update.problem}", "bold red")
+    if update.conflicts:
+        return Text(f"{place}: somebody else has written there, {update.conflicts} times", "yellow")
+    return Text(f"{place}: as it should be")
+
+
 def _besides(origin: OriginStatus, now: float) -> str:
     """Why an origin counts otherwise than by its checks, and what it warns of."""
     parts = [] if origin.cause in ("", "forced", "maintenance") else [origin.cause]
+    takes = f"{origin.share:.0%}" if origin.share != 1 else ""
+    if takes and (origin.override is None or origin.override.state != "draining"):
+        parts.append(f"takes {takes} of its traffic")
     if origin.override is not None:
         each = origin.override
-        share = f" {origin.share:.0%}" if each.state == "draining" else ""
+        share = f" {takes}" if takes and each.state == "draining" else ""
         by = each.by if each.since <= now else f"{each.by} from {time_in_words(each.since)}"
         parts.append(f"{each.state}{share} {describe_order(msgspec.structs.replace(each, by=by))}")
     return "; ".join([*parts, *([f"warning: {origin.warning}"] if origin.warning else [])])

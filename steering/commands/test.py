@@ -28,6 +28,7 @@ from steering.commands.command import (
     open_console,
     parse_server,
     print_json,
+    write_file,
 )
 from steering.expectations import (
     Expectation,
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             ask = _ask_offline(settings, lambda health: Offline(settings, zones, health, seed=0))
         outcomes = [judge(each, ask, pools) for each in listed]
     if arguments.junit:
-        arguments.junit.write_text(render_junit(outcomes), encoding="utf-8")
+        write_file(arguments.junit, render_junit(outcomes))
     if arguments.json:
         print_json(outcomes)
     else:

@@ -15,6 +15,9 @@ What a client can cost us is bounded, in time and in memory:
   within `stream` seconds. Other connections are served between any two.
 - A message shorter than a DNS header ends its connection.
 
+The connection of a proxy begins with a header that says for which client it is (proxy.py), and then counts as that
+client's.
+
 Cancelling drains: no more is accepted or read, and answers that are being sent get `drain` seconds to leave.
 """
 
@@ -32,6 +35,7 @@ import msgspec
 import trio
 
 from steering.later import Later
+from steering.proxy import ProxyError, parse_proxy_untrusted
 
 Address = tuple[str, int]  # of a client: canonical text without a scope, port
 
@@ -73,6 +77,7 @@ async def serve_tcp(
     listeners: Sequence[socket.socket],
     answer: Answer,
     limits: TcpLimits,
+    is_proxy: Callable[[str], bool] = lambda _: False,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
@@ -81,7 +86,7 @@ async def serve_tcp(
     Closes its copies of the sockets. An exception of `answer` is logged with the query and closes that
     connection.
     """
-    server = StreamServer(answer, limits)
+    server = StreamServer(answer, limits, is_proxy)
 
     async def serve_stream(stream: trio.SocketStream) -> None:
         try:
@@ -104,8 +109,9 @@ async def serve_tcp(
 class StreamServer:
     """Answers on streams of any kind, all under the same limits."""
 
-    def __init__(self, answer: Answer, limits: TcpLimits) -> None:
+    def __init__(self, answer: Answer, limits: TcpLimits, is_proxy: Callable[[str], bool] = lambda _: False) -> None:
         self._answer = answer
+        self._is_proxy = is_proxy
         self._limits = limits
         self._connections: dict[_Connection, None] = {}  # in the order of their progress, the oldest first
         self._clients: Counter[bytes] = Counter()  # connections of each client
@@ -135,12 +141,17 @@ class StreamServer:
         """Read, answer, write; returns when the connection is to be closed."""
         received = bytearray()
         closing = False
+        proxied = self._is_proxy(connection.address[0])
         while not closing:
             with trio.move_on_at(connection.progress + self._limits.idle) as patience:
                 data = await connection.stream.receive_some(READ_SIZE)
             if patience.cancelled_caught or not data:
                 return
             received += data
+            if proxied:
+                proxied = not self._take_proxy_untrusted(received, connection)
+                if proxied:
+                    continue
             position = 0
             replies = bytearray()
             while not closing:
@@ -186,6 +197,21 @@ class StreamServer:
                 raise TcpError("the client takes a long reply too slowly")
             await self._send(connection, bytearray(_frame(message)), unfinished)
             await trio.lowlevel.checkpoint()
+
+    def _take_proxy_untrusted(self, received: bytearray, connection: "_Connection") -> bool:
+        """Take the header of a proxy's connection, which from then on is its client's; whether it was whole."""
+        try:
+            proxied = parse_proxy_untrusted(received)
+        except ProxyError as error:
+            raise TcpError(str(error)) from error
+        if proxied is None:
+            return False
+        del received[: proxied.size]
+        if proxied.client is not None:
+            self._forget(connection)
+            connection.belong(proxied.client)
+            self._admit(connection)
+        return True
 
     def _reply(self, query: bytes, address: Address) -> bytes | Messages | Later:
         """What to send for a query: nothing for silence. Raises TcpError, and logs, when `answer` fails."""
@@ -302,10 +328,14 @@ class _Connection:
 
     def __init__(self, stream: trio.abc.Stream, address: Address) -> None:
         self.stream = stream
-        self.address = address
-        family, length = (socket.AF_INET6, 8) if ":" in address[0] else (socket.AF_INET, 4)
-        self.client = socket.inet_pton(family, address[0])[:length]
+        self.belong(address)
         self.scope = trio.CancelScope()  # around all of it
         self.sending = trio.CancelScope()  # around the present or the last sending, shielded from the first
         self.progress = trio.current_time()  # of the last complete message or answer
         self.held = 0  # bytes
+
+    def belong(self, address: Address) -> None:
+        """Be the connection of the client at this address."""
+        self.address = address
+        family, length = (socket.AF_INET6, 8) if ":" in address[0] else (socket.AF_INET, 4)
+        self.client = socket.inet_pton(family, address[0])[:length]

@@ -16,6 +16,7 @@ import trio
 from steering.balance.lottery import Dice
 from steering.later import Later
 from steering.peers import is_update
+from steering.proxy import ProxyError, parse_proxy_untrusted
 from steering.respond import respond, respond_update
 from steering.wire import SERVFAIL, render_error
 from steering.world import World
@@ -63,18 +64,25 @@ def answer_burst(receive: Receive, send: Send, open_world: OpenWorld, dice: Dice
     """Answer the packets that have come, at most BURST of them; how many there were."""
     received = 0
     with open_world() as world:
+        is_proxy = world.is_proxy
         try:
             while received < BURST:
                 packet, peer = receive(PACKET_SIZE)
                 received += 1
+                client = peer[0]
                 try:
+                    if is_proxy is not None and is_proxy(client):
+                        packet, client = unwrap_untrusted(packet, client)
                     reply: bytes | Later | None
                     if is_update(packet):
-                        reply = respond_update(packet, peer[0], False, now, world)
+                        reply = respond_update(packet, client, False, now, world)
                     else:
-                        reply = respond(packet, peer[0], False, now, dice, world)
+                        reply = respond(packet, client, False, now, dice, world)
+                except ProxyError as error:
+                    logger.debug("no answer to %s: %s", client, error)
+                    continue
                 except Exception:  # the one door that no packet may break: say which it was
-                    logger.exception("no answer to a packet from %s: %s", peer[0], packet[:LOGGED_LENGTH].hex())
+                    logger.exception("no answer to a packet from %s: %s", client, packet[:LOGGED_LENGTH].hex())
                     reply = render_error(packet, SERVFAIL)
                 if isinstance(reply, Later):
                     reply.send = partial(_send_later, send, peer)
@@ -92,6 +100,14 @@ def _send_later(send: Send, peer: Any, reply: bytes) -> None:
         send(reply, peer)
     except OSError as error:
         logger.debug("a reply was refused: %s", error)  # its client will ask again
+
+
+def unwrap_untrusted(packet: bytes, proxy: str) -> tuple[bytes, str]:
+    """The packet of a proxy without its header, and for whom it asks; raises ProxyError."""
+    proxied = parse_proxy_untrusted(packet)
+    if proxied is None:
+        raise ProxyError("a PROXY header that ends early")
+    return packet[proxied.size :], proxied.client[0] if proxied.client else proxy
 
 
 def open_exchange(listener: socket.socket) -> tuple[Receive, Send]:

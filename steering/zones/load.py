@@ -9,11 +9,13 @@ the flag STEERED. What a zone file or a primary says for a steered (name, type) 
 beside, as a node that has each steered type, with no records where the primary has none: so that the zone as the
 primary has it is there for the next incremental transfer, and when load balancers change.
 
-Which serial a zone has is said in journal.py.
+Which serial a zone has is said in journal.py, and what catalogs are in catalog.py: the zones that they add are loaded
+as if they were configured.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,6 +26,14 @@ import msgspec
 from steering.balance.plans import make_default
 from steering.settings import Settings, Zone
 from steering.wire import NS, SOA, RRset, name_to_text, render_rrset, split_records
+from steering.zones.catalog import (
+    CatalogError,
+    add_members,
+    find_members,
+    make_catalog,
+    members_of_producer,
+    read_catalog_untrusted,
+)
 from steering.zones.journal import is_newer, next_serial, read_serial
 from steering.zones.node import (
     CUT_IS_DNAME,
@@ -104,8 +114,11 @@ def stage_zones(
     writer = ZoneWriter(store)
     writer.collect_garbage()
     problems: list[ZoneProblem] = []
+    members, _ = find_members(settings, read_catalogs(settings, writer))
+    settings = add_members(settings, members)
     for zone, defaults in assign_defaults(settings):
-        digest = _digest(zone, defaults)
+        listed = members_of_producer(settings, zone.name) if zone.catalog == "producer" else ()
+        digest = _digest(zone, defaults, listed)
         old = writer.served.get(zone.name)
         stamp = writer.read_stamp(zone.name)
         if old is not None and stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).is_current(digest):
@@ -115,7 +128,7 @@ def stage_zones(
             if zone.primaries:
                 report(stage_secondary(zone, defaults, writer))
             else:
-                report(_stage_zone(zone, defaults, digest, now, writer))
+                report(_stage_zone(zone, defaults, listed, digest, now, writer))
         except ZoneFileError as error:
             problems += error.problems
     if problems:
@@ -128,13 +141,30 @@ def stage_zones(
     return publish
 
 
-def _stage_zone(zone: Zone, defaults: Defaults, digest: bytes, now: float, writer: ZoneWriter) -> LoadReport:
+def read_catalogs(settings: Settings, writer: ZoneWriter) -> dict[bytes, dict[bytes, bytes]]:
+    """Of each consumer's catalog that has been transferred, its members and their labels."""
+    catalogs = {}
+    for zone in settings.zones:
+        old = writer.served.get(zone.name)
+        if zone.catalog == "consumer" and old is not None and old.soa:
+            with writer.open_served(zone.name) as served, suppress(CatalogError):  # it was no catalog so far
+                catalogs[zone.name] = read_catalog_untrusted(zone.name, served_records(zone.name, served))
+    return catalogs
+
+
+def _stage_zone(
+    zone: Zone, defaults: Defaults, listed: tuple[bytes, ...], digest: bytes, now: float, writer: ZoneWriter
+) -> LoadReport:
     """Read, check and stage one zone; raises ZoneFileError."""
     old = writer.served.get(zone.name)
     next_serial = max(int(now), old.serial + 1 if old else 0) & 0xFFFFFFFF
-    records: ZoneReader | list[Record] = (
-        _make_records(zone, next_serial) if zone.file is None else read_zone(Path(zone.file), zone.name)
-    )
+    records: ZoneReader | list[Record]
+    if zone.file is not None:
+        records = read_zone(Path(zone.file), zone.name)
+    elif zone.catalog == "producer":
+        records = make_catalog(zone.name, listed, next_serial)
+    else:
+        records = _make_records(zone, next_serial)
     overlay = Overlay(writer.read_updated(zone.name) if zone.allow_update else {})
     with writer.open_served(zone.name) as served:
         content = ZoneContent(zone, overlay.lay_over(records), defaults, served)
@@ -190,11 +220,16 @@ def stage_secondary(
     old = writer.served.get(zone.name)
     with writer.open_served(zone.name) as served:
         if records is None and (old is None or old.expired):
-            encoded = msgspec.msgpack.encode(stamp)
-            writer.stage(zone.name, Version(0, b"", 0, encoded, expired=True, timers=timers), ())
+            stage_nothing(zone, defaults, writer, timers)
             return LoadReport(zone.name, 0, 0, 0)
         given = served_records(zone.name, served) if records is None else records
         return stage_content(ZoneContent(zone, given, defaults, served), stamp, writer, timers)
+
+
+def stage_nothing(zone: Zone, defaults: Defaults, writer: ZoneWriter, timers: bytes | None = None) -> None:
+    """Stage a zone from a primary as one that was never transferred."""
+    stamp = msgspec.msgpack.encode(Stamp((), _digest(zone, defaults)))
+    writer.stage(zone.name, Version(0, b"", 0, stamp, expired=True, timers=timers), ())
 
 
 def stage_changes(
@@ -262,8 +297,10 @@ def assign_defaults(settings: Settings) -> Iterable[tuple[Zone, Defaults]]:
     pools = {pool.name: pool for pool in settings.pools}
     for balancer in settings.load_balancers:
         apex = balancer.name
-        while apex not in by_zone:
+        while apex not in by_zone and len(apex) > 1:
             apex = apex[apex[0] + 1 :]
+        if apex not in by_zone:
+            continue  # its zone is another server's, which is sent updates
         for rrtype in balancer.types:
             by_zone[apex].setdefault(balancer.name, {})[rrtype] = make_default(balancer, rrtype, pools)
     return [(zone, by_zone[zone.name]) for zone in settings.zones]
@@ -486,10 +523,10 @@ def _make_records(zone: Zone, serial: int) -> list[Record]:
     ]
 
 
-def _digest(zone: Zone, defaults: Defaults) -> bytes:
+def _digest(zone: Zone, defaults: Defaults, listed: tuple[bytes, ...] = ()) -> bytes:
     source = zone.name, zone.file, zone.nameservers, bool(zone.primaries), bool(zone.allow_update)
     answers = sorted((owner, sorted(answers.items())) for owner, answers in defaults.items())
-    return hashlib.sha256(msgspec.msgpack.encode((FORMAT, *source, answers))).digest()
+    return hashlib.sha256(msgspec.msgpack.encode((FORMAT, *source, answers, *listed))).digest()
 
 
 def is_made_from(zone: Zone, defaults: Defaults, writer: ZoneWriter) -> bool:

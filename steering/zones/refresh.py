@@ -14,6 +14,8 @@ Rules
   both bounded, so that no snapshot of the store is held while somebody is slow.
 - Every wait for a primary is bounded: ANSWER_TIME, IDLE_TIME between two messages, TRANSFER_TIME in all.
 - At most AT_ONCE zones talk to primaries at a time; one is applied at a time, in a thread.
+- A catalog (catalog.py) is transferred as a whole, and one that is broken counts as a failed transfer. What it adds,
+  removes and lets begin anew is in the same transaction; the tasks of its members follow while nothing else is applied.
 - What goes wrong is told with the zone (`SecondaryStatus`) and logged when it is another thing than before.
 """
 
@@ -27,10 +29,11 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 import trio
 
-from steering.messages import SecondaryStatus
+from steering.messages import FromSecondaries, Members, SecondaryStatus
 from steering.settings import Settings, Zone
 from steering.values import Peer
 from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
+from steering.zones.catalog import CatalogError, Member, add_members, find_members, read_catalog_untrusted
 from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
 from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes
 from steering.zones.journal import is_newer, read_serial
@@ -39,7 +42,9 @@ from steering.zones.load import (
     assign_defaults,
     is_made_from,
     owner_records,
+    read_catalogs,
     stage_changes,
+    stage_nothing,
     stage_secondary,
 )
 from steering.zones.message import render_request
@@ -63,6 +68,7 @@ LONGEST_RETRY = 3600.0
 """Seconds to which the retries of a zone without a SOA grow; others grow to its refresh."""
 NOTIFY_PAUSE = 0.2
 """Seconds between a comparison and the next one that a NOTIFY asks for."""
+BEING_CHANGED = "the configuration of the zone is just being changed"
 
 logger = logging.getLogger("waypost.refresh")
 
@@ -84,9 +90,9 @@ class Refresher:
     """All zones that come from primaries, in tasks of a nursery."""
 
     def __init__(
-        self, store: Store, nursery: trio.Nursery, dice: Callable[[], float], tell: Callable[[SecondaryStatus], None]
+        self, store: Store, nursery: trio.Nursery, dice: Callable[[], float], tell: Callable[[FromSecondaries], None]
     ) -> None:
-        """`tell` hears of every zone whenever something has happened to it."""
+        """`tell` hears of every zone whenever something has happened to it, and of all that catalogs add."""
         self.store = store
         self.dice = dice
         self.tell = tell
@@ -94,13 +100,27 @@ class Refresher:
         self.applying = trio.Lock()
         self._nursery = nursery
         self._zones: dict[bytes, Secondary] = {}
+        self._refused: list[str] = []
 
     def replace(self, settings: Settings, keys: Iterable[Key]) -> None:
         """The configuration from now on."""
-        known = {key.name: key for key in keys}
+        self.settings = settings
+        self._keys = {key.name: key for key in keys}
+        self.run_zones()
+
+    def run_zones(self) -> None:
+        """Run the zones of the configuration, and those that its catalogs add as they are in the store."""
+        members: dict[bytes, Member] = {}
+        if any(zone.catalog == "consumer" for zone in self.settings.zones):
+            members, refused = find_members(self.settings, read_catalogs(self.settings, ZoneWriter(self.store)))
+            for each in refused:
+                if each not in self._refused:
+                    logger.warning("refused: %s", each)
+            self._refused = refused
+        self.tell(Members(tuple(member.zone for member in members.values())))
         wanted = {
-            zone.name: Secondary(self, zone, defaults, known)
-            for zone, defaults in assign_defaults(settings)
+            zone.name: Secondary(self, zone, defaults, self._keys, members.get(zone.name))
+            for zone, defaults in assign_defaults(add_members(self.settings, members))
             if zone.primaries
         }
         for apex, running in list(self._zones.items()):
@@ -124,20 +144,23 @@ class Refresher:
 class Secondary:
     """One zone."""
 
-    def __init__(self, refresher: Refresher, zone: Zone, defaults: Defaults, keys: Mapping[bytes, Key]) -> None:
+    def __init__(
+        self, refresher: Refresher, zone: Zone, defaults: Defaults, keys: Mapping[bytes, Key], member: Member | None
+    ) -> None:
         self.scope = trio.CancelScope()
         self.notified = trio.Event()
         self._refresher = refresher
         self._store = refresher.store
         self._zone = zone
         self._defaults = defaults
+        self._member = member
         self._keys = {peer.key: keys[peer.key] for peer in zone.primaries if peer.key is not None}
         self._timers = Timers()
 
     def is_like(self, other: "Secondary") -> bool:
         """Whether both do the same."""
-        mine, others = (self._zone, self._defaults, self._keys), (other._zone, other._defaults, other._keys)
-        return mine == others
+        mine = self._zone, self._defaults, self._keys, self._member
+        return mine == (other._zone, other._defaults, other._keys, other._member)
 
     async def run(self) -> None:
         """Keep the zone fresh until `scope` is cancelled."""
@@ -213,7 +236,7 @@ class Secondary:
                 if serial != ours:
                     raise TransferError(f"its serial {serial} is older than ours, {ours}")
                 return False
-            if served is not None and not served.expired:
+            if served is not None and not served.expired and not self._zone.catalog:
                 try:
                     await self._transfer(stream, key, served)
                 except (ExchangeError, TransferError, ZoneFileError, trio.TooSlowError) as error:
@@ -250,6 +273,8 @@ class Secondary:
             timers = Timers(now, now, self._later(now, refresh))
             async with self._refresher.applying:
                 await trio.to_thread.run_sync(self._apply, inbound, msgspec.msgpack.encode(timers))
+                if self._zone.catalog:
+                    self._refresher.run_zones()
             self._timers = timers
             logger.info("zone %s: serial %d, %s", name_to_text(apex), inbound.serial, inbound.kind.name.lower())
 
@@ -258,8 +283,9 @@ class Secondary:
         zone, defaults = self._zone, self._defaults
         with self._store.writing():
             writer = ZoneWriter(self._store)
-            if zone.name in writer.served and not is_made_from(zone, defaults, writer):
-                raise TransferError("the configuration of the zone is just being changed")
+            if not is_made_from(zone, defaults, writer):
+                raise TransferError(BEING_CHANGED)
+            removed = self._stage_members(inbound, writer) if zone.catalog else set()
             if inbound.kind is Kind.WHOLE:
                 stage_secondary(zone, defaults, writer, inbound.records(), timers)
             else:
@@ -267,8 +293,26 @@ class Secondary:
                 if served is None or served.expired or served.serial != inbound.start:
                     raise TransferError("what is served has changed meanwhile")
                 stage_changes(zone, defaults, writer, self._changed_owners(inbound, writer), timers)
-            writer.publish()
+            writer.publish(removed)
             writer.collect_garbage()
+
+    def _stage_members(self, inbound: Inbound, writer: ZoneWriter) -> set[bytes]:
+        """Stage the members that are new, or begin anew; those to be removed. Raises TransferError."""
+        settings = self._refresher.settings
+        catalogs = read_catalogs(settings, writer)
+        before, _ = find_members(settings, catalogs)
+        try:
+            catalogs[self._zone.name] = read_catalog_untrusted(self._zone.name, inbound.records())
+        except CatalogError as error:
+            raise TransferError(f"a broken catalog: {error}") from error
+        after, _ = find_members(settings, catalogs)
+        for name, member in (before | after).items():
+            if name in writer.served and not is_made_from(member.zone, {}, writer):
+                raise TransferError(BEING_CHANGED)
+        for name, member in after.items():
+            if name not in before or _place_of(before[name]) != _place_of(member):
+                stage_nothing(member.zone, {}, writer, msgspec.msgpack.encode(Timers()))
+        return (before.keys() - after.keys()) & writer.served.keys()
 
     def _changed_owners(self, inbound: Inbound, writer: ZoneWriter) -> dict[bytes, list[Record]]:
         """All records of each owner that changes, as they are after it."""
@@ -335,6 +379,10 @@ class Secondary:
                 error=timers.error,
             )
         )
+
+
+def _place_of(member: Member) -> tuple[bytes, bytes]:
+    return member.catalog, member.label
 
 
 async def _ask_serial(stream: trio.SocketStream, key: Key | None, apex: bytes) -> int:

@@ -731,7 +731,7 @@ _UNITS = {b"s": 1, b"m": 60, b"h": 3600, b"d": 86400, b"w": 604800}
 
 _CHARACTERS = rb"[!#-'*-:<-\[\]-~]++"  # printable but for " ( ) ; and the backslash
 _WORD = rb"(?:" + _CHARACTERS + rb'|"[^"\\\n]*+")'
-_WORDS = _WORD + rb"(?:[ \t]++" + _WORD + rb")*+"
+_WORDS = _WORD + rb"(?:[ \t]++" + _WORD + rb")*"  # not possessive: Python 3.11.2 loses its place there
 _PLAIN_NAME = re.compile(_CHARACTERS).fullmatch
 _PLAIN = re.compile(_WORDS).fullmatch
 _LINES = re.compile(

@@ -13,21 +13,13 @@ import dns.message
 import dns.query
 import pytest
 
+from tests.config.neighbours import replace
 from tests.steering.running import DEADLINE, PROGRAM, Waypost, environment, eventually, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "beside" / "gdnsd"
 GDNSD = shutil.which("gdnsd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 BOTH = "127.0.0.1 127.0.0.2"
 pytestmark = pytest.mark.skipif(GDNSD is None, reason="gdnsd is not installed: apt-get install gdnsd")
-
-
-def replace(path: Path, *pairs: tuple[str, str]) -> None:
-    """Replace texts that must be there."""
-    text = path.read_text()
-    for old, new in pairs:
-        assert old in text, f"{path}: {old}"
-        text = text.replace(old, new)
-    path.write_text(text)
 
 
 class Gdnsd:

@@ -16,14 +16,16 @@ from monitors.monitor import Monitor
 from monitors.notify import NOTIFIERS
 from monitors.notify.notifier import Notifier
 from monitors.probes import PROBES
-from steering.beside import EXPORTS
+from steering.beside import EXPORTS, UPDATES
 from steering.beside.export import Export
+from steering.beside.update import Update
 from steering.guard import Guard
 from steering.maintenance import Maintenance
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import (
+    CatalogMembers,
     ClientLocation,
     GeoSource,
     Http,
@@ -36,6 +38,7 @@ from steering.settings import (
     OriginSteering,
     Pool,
     PoolSet,
+    PowerDns,
     RandomSteering,
     Server,
     Settings,
@@ -52,6 +55,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[server.rate_limit]`": RateLimit,
     "`[http]`": Http,
     "`[server.location]`": ClientLocation,
+    "`[powerdns]`": PowerDns,
     "`[[geo]]`": GeoSource,
     "`[[monitor]]`": Monitor,
     "`[[monitor_group]]`": MonitorGroup,
@@ -64,16 +68,19 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[pool.origin_steering]`": OriginSteering,
     "`[pool.load_shedding]`": LoadShedding,
     "`[[notifier]]`": Notifier,
-    "`[[key]]`": SharedKey,
     "`[[zone]]`": Zone,
+    "`[zone.members]`": CatalogMembers,
     "`[[zone.allow_update]]`": UpdatePermission,
     "`[[export]]`": Export,
+    "`[[update]]`": Update,
+    "`[[key]]`": SharedKey,
     "`[[load_balancer]]`": LoadBalancer,
     "`[load_balancer.random_steering]`": RandomSteering,
     "`[[load_balancer.pool_set]]`": PoolSet,
     **{f'`type = "{name}"`': kind.monitor for name, kind in PROBES.items()},
     **{f'`type = "{name}"`': kind.notifier for name, kind in NOTIFIERS.items()},
     **{f'`type = "{name}"`': kind.export for name, kind in EXPORTS.items()},
+    **{f'`type = "{name}"`': kind for name, (kind, _) in UPDATES.items()},
 }
 
 WRITTEN: dict[str, Callable[[Any], object]] = {
@@ -84,7 +91,12 @@ WRITTEN: dict[str, Callable[[Any], object]] = {
 }
 """How a default is written that is kept as something better than text."""
 
-KINDS: dict[type[msgspec.Struct], Iterable[str]] = {Monitor: PROBES, Notifier: NOTIFIERS, Export: EXPORTS}
+KINDS: dict[type[msgspec.Struct], Iterable[str]] = {
+    Monitor: PROBES,
+    Notifier: NOTIFIERS,
+    Export: EXPORTS,
+    Update: UPDATES,
+}
 """What all kinds share → their types."""
 
 Row = tuple[str, str]

@@ -10,4 +10,5 @@ def test_links() -> None:
     text = (CONFIG / "transfers.md").read_text(encoding="utf-8")
     linked = {CONFIG / link for link in re.findall(r"\]\(([^)#:]+)\)", text)}
     assert all(path.exists() for path in linked)
-    assert set((CONFIG / "beside" / "transfers").iterdir()) <= linked
+    folders = (CONFIG / "beside" / name for name in ("catalog_in", "catalog_out", "transfers_in", "transfers_out"))
+    assert {path for folder in folders for path in folder.iterdir()} <= linked

@@ -1,4 +1,4 @@
-"""The peers as primary or secondary of a waypost: with the configurations of config/beside/transfers, on free ports.
+"""The peers as primary or secondary of a waypost: with the configurations of config/beside, on free ports.
 
 In those, waypost is at 192.0.2.1 and the other server at 192.0.2.2; here each becomes loopback and a port, spelt as the
 program spells it. What they write stays in one temporary folder, and whoever runs the tests runs them.
@@ -25,7 +25,21 @@ import msgspec
 from tests.peers.servers import PATIENCE
 from tests.steering.running import eventually
 
-BESIDE = Path(__file__).parents[2] / "config" / "beside" / "transfers"
+BESIDE = Path(__file__).parents[2] / "config" / "beside"
+FOLDERS = {
+    "primary": "transfers_out",
+    "secondary": "transfers_in",
+    "producer": "catalog_out",
+    "consumer": "catalog_in",
+}
+"""By what waypost is."""
+OF_PEERS = {
+    "secondary": "transfers_out",
+    "primary": "transfers_in",
+    "consumer": "catalog_out",
+    "producer": "catalog_in",
+}
+"""By what the peer is."""
 KEY_TEXT = "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI="
 KEY = dns.tsig.Key("transfer", KEY_TEXT, "hmac-sha256")
 PROGRAMS = {"nsd": "nsd", "knot": "knotd", "named": "named", "pdns": "pdns_server"}
@@ -58,7 +72,7 @@ def find_program(name: str) -> str | None:
 
 def waypost_settings(role: str, other: int) -> str:
     """The configuration of waypost in a role; the other server is at this port."""
-    return (BESIDE / f"waypost-{role}.toml").read_text().replace("192.0.2.2", f"127.0.0.1:{other}")
+    return (BESIDE / FOLDERS[role] / "waypost.toml").read_text().replace("192.0.2.2", f"127.0.0.1:{other}")
 
 
 @contextmanager
@@ -67,7 +81,7 @@ def running_server(name: str, role: str, folder: Path, port: int, waypost: int) 
     folder.mkdir(exist_ok=True)
     program = find_program(name)
     assert program is not None, "skipped without it"
-    text = (BESIDE / f"{name}-{role}.conf").read_text()
+    text = (BESIDE / OF_PEERS[role] / f"{name}.conf").read_text()
     arguments = _CONFIGURE[name](folder, text, port, waypost, role)
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
@@ -90,18 +104,22 @@ def running_server(name: str, role: str, folder: Path, port: int, waypost: int) 
                 pass
 
 
-def serial_at(port: int) -> int | None:
-    """The serial of example.com there; None without an answer."""
+def serial_at(port: int, zone: str = "example.com") -> int | None:
+    """The serial of a zone there; None without an answer."""
     try:
-        reply = dns.query.udp(dns.message.make_query("example.com", "SOA"), "127.0.0.1", 1, port)
+        reply = dns.query.udp(dns.message.make_query(zone, "SOA"), "127.0.0.1", 1, port)
     except (dns.exception.Timeout, OSError):
         return None
     return reply.answer[0][0].serial if reply.answer else None
 
 
-def has_serial(port: int, serial: int, log: Callable[[], str]) -> None:
-    """Wait for a serial."""
-    eventually(lambda: serial_at(port) == serial, lambda: f"{serial_at(port)}, not {serial}\n{log()}", START_DEADLINE)
+def has_serial(port: int, serial: int | None, log: Callable[[], str], zone: str = "example.com") -> None:
+    """Wait for a serial; None: until there is no answer."""
+    eventually(
+        lambda: serial_at(port, zone) == serial,
+        lambda: f"{zone} {serial_at(port, zone)}, not {serial}\n{log()}",
+        START_DEADLINE,
+    )
 
 
 def transferred(port: int) -> dns.zone.Zone:
@@ -142,6 +160,7 @@ def _knot(folder: Path, text: str, port: int, waypost: int, role: str) -> list[s
     text = text.replace("address: 192.0.2.1", f"address: 127.0.0.1@{waypost}")
     if role == "secondary":
         text = text.replace("action: notify", "action: [notify, transfer]")
+    text = text.replace("  - id: member", f'  - id: member\n    storage: "{folder}"')
     (folder / "knot.conf").write_text(f"""
 server:
   rundir: "{folder}"
@@ -165,6 +184,10 @@ def _named(folder: Path, text: str, port: int, waypost: int, role: str) -> list[
     text = text.replace("192.0.2.1 ", f"127.0.0.1 port {waypost} ")
     if role == "secondary":
         text = text.replace("  type secondary;", "  type secondary;\n  allow-transfer { key transfer; };")
+    options = re.search(r"^options {\n(.*?)^};\n", text, re.MULTILINE | re.DOTALL)
+    if options:
+        text = text.replace(options[0], "")
+    more = options[1].replace("transfer; };\n  };", "transfer; } min-update-interval 1;\n  };") if options else ""
     (folder / "named.conf").write_text(f"""
 options {{
   directory "{folder}";
@@ -173,11 +196,11 @@ options {{
   pid-file none;
   session-keyfile none;
   recursion no;
-  notify no;
   notify-delay 0;
   max-journal-size 10m; // the changes of this test are as large as its zone
   max-ixfr-ratio unlimited;
   dnssec-validation no;
+{more or "  notify no;"}
 }};
 controls {{ }};
 {text}""")

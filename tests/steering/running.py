@@ -33,6 +33,8 @@ INTERVAL = 0.02
 PATIENCE = 0.5
 """Seconds that one question waits for its answer."""
 
+Run = Callable[..., tuple[int, str, str]]
+"""Runs a command line in this process: exit status, output, error output."""
 PROGRAM = (sys.executable, "-P", "-c", "import sys; from steering.cli import main; sys.exit(main())")
 
 Value = TypeVar("Value")

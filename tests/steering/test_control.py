@@ -605,6 +605,27 @@ class TestNews:
         assert told[0] == ("removed", "site", "site-1")
         assert ("up", "site", "site-2") in told
 
+    async def test_who_only_watches_may_warn_before_anybody_has_voted(self, stage: Stage) -> None:
+        group = """
+[[monitor]]
+name = "watcher"
+type = "exec"
+command = ["true"]
+[[monitor_group]]
+name = "both"
+members = [{ monitor = "web" }, { monitor = "watcher", monitoring_only = true }]
+"""
+        stage.write(web_settings(80).replace('monitor = "web"', 'monitor = "both"') + group)
+        stage.scheduler.settled.set()
+        await stage.control.take(load_settings(stage.config))
+        [watcher] = [target for target in stage.scheduler.targets if target.monitor.name == "watcher"]
+        stage.health.take(watcher, Result(True, Reason.OK, warning="soon", certificate_expires=99.0))
+        assert ("warning", "site", "site-1") in stage.notifications.news()
+        stage.history.add(watcher.key, UP, 5.0)
+        probed = stage.control.probed(*watcher.key)
+        assert probed is not None
+        assert probed.certificate_expires == 99.0
+
     async def test_a_warning_is_told_once_and_when_it_has_gone(self, stage: Stage) -> None:
         await stage.taken()
         stage.notifications.news()
@@ -752,6 +773,14 @@ class TestForce:
         assert (await stage.status()).pools[0].up
         assert control.read_overrides(stage.state) == ()
 
+    async def test_the_end_is_told_also_of_an_origin_that_nothing_checks(self, stage: Stage) -> None:
+        await stage.taken()
+        await stage.force("sorry-1", "down")
+        assert ("forced", "sorry", "sorry-1") in stage.notifications.news()
+        await stage.force("sorry-1", "clear")
+        told = {(event.kind, event.pool, event.origin) for event in stage.notifications.events}
+        assert {("freed", "sorry", "sorry-1"), ("freed", "sorry", "")} <= told
+
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
@@ -833,6 +862,8 @@ class TestLoad:
         told = worker.told[-1]
         assert isinstance(told, HealthChanged)
         assert [(each.origin, each.verdict.share) for each in told.health] == [("site-1", 0.8)]
+        site = (await stage.status()).pools[0]
+        assert (site.share, site.origins[0].share) == (0.8, 0.8)
 
     @pytest.mark.parametrize(("pool", "figure"), [("site", "much"), ("site", -1), (7, 1), ("sight", 1)])
     async def test_what_cannot_be_is_refused(self, stage: Stage, pool: object, figure: object) -> None:
@@ -887,13 +918,28 @@ class TestRows:
         await stage.control.take(settings)
         target = stage.scheduler.find("elsewhere", "192.0.2.7")
         assert target is not None
-        stage.health.take(target, Result(False, Reason.REPORTED_DOWN, "behind"))
-        control.write_rows(stage.state, stage.health.keep(settings.monitors))
+        stage.scheduler.tools.mailbox.put(target.key, Report(False, "behind"), trio.current_time() - 290)
+        stage.health.take(target, Result(False, Reason.REPORTED_DOWN, "behind"))  # a check: it makes no report younger
+        stage.control._write_rows()
         stage.scheduler.tools.mailbox = Mailbox()
         stage.new_control().remember()
         age, report = stage.scheduler.tools.mailbox.look(target.key, trio.current_time())
         assert report == Report(False, "behind")
-        assert 0 <= age < 60
+        assert 290 <= age < 300
+
+    async def test_no_report_is_not_taken_for_one_after_a_restart(self, stage: Stage) -> None:
+        pools, _, _ = web_settings(80).partition("[[zone]]")
+        stage.write(pools + EXTERNAL)
+        stage.scheduler.settled.set()
+        await stage.control.take(load_settings(stage.config))
+        target = stage.scheduler.find("elsewhere", "192.0.2.7")
+        assert target is not None
+        stage.scheduler.tools.mailbox.look(target.key, trio.current_time())
+        stage.health.take(target, Result(True, Reason.OK, "no report yet"))
+        stage.control._write_rows()
+        stage.scheduler.tools.mailbox = Mailbox()
+        stage.new_control().remember()
+        assert stage.scheduler.tools.mailbox.look(target.key, trio.current_time()) == (0.0, None)
 
     @pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", b"\xff" * 100])
     async def test_what_cannot_be_read_is_said_and_does_not_count(

@@ -498,6 +498,15 @@ class TestTraffic:
         assert shares == sorted(shares)
         assert (len(shares), shares[-1], clock[0]) == (20, 1.0, 1_000_100.0)
 
+    def test_a_ramp_that_only_orders_have_begun_ends_with_them(self, keeper: HealthKeeper, clock: list[float]) -> None:
+        settings = paris()
+        keeper.commit(replace(settings, pools=(replace(settings.pools[0], ramp_up=100.0),)))
+        for state in ("down", "up"):
+            keeper.order((Override(origin="*", state=state, by="ann", since=clock[0]),))
+        keeper.order(())
+        clock[0] += 50
+        assert keeper.look() == math.inf, "or it would be looked again at once, and for ever"
+
     def test_a_load_counts_until_it_is_old(
         self, keeper: HealthKeeper, take: Take, told: list[OriginHealth], clock: list[float]
     ) -> None:

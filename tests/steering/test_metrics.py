@@ -35,7 +35,10 @@ ORIGINS = (
     OriginStatus("two", "2001:db8::1", True, 1.0),
 )
 POOL = PoolStatus("web", True, False, "https", 1, 0, ORIGINS, cause="held")
-PROBED: tuple[list[Probed], ...] = ([Probed("https", True, NOW - 2.5, 0.01, 0.125)], [])
+PROBED: tuple[list[Probed], ...] = (
+    [Probed("https", True, NOW - 2.5, 0.01, 0.125, NOW + 86400), Probed("ping", True, NOW - 1)],
+    [],
+)
 STATUS = Status(
     configuration="/etc/waypost.toml",
     since=NOW - 100,
@@ -70,17 +73,18 @@ def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:
 
 ONE = (("pool", "web"), ("origin", "one"), ("address", "192.0.2.1"))
 TWO = (("pool", "web"), ("origin", "two"), ("address", "2001:db8::1"))
+PING = (("monitor", "ping"), ("address", "192.0.2.1"), ("pool", "web"), ("origin", "one"))
 CHECK = (("monitor", "https"), ("address", "192.0.2.1"), ("pool", "web"), ("origin", "one"))
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("probe_success", {CHECK: 1}),
+        ("probe_success", {CHECK: 1, PING: 1}),
         ("probe_duration_seconds", {CHECK: 0.125}),
         ("probe_ssl_earliest_cert_expiry", {CHECK: NOW + 86400}),
         ("waypost_probe_rtt_seconds", {CHECK: 0.01}),
-        ("waypost_probe_age_seconds", {CHECK: 2.5}),
+        ("waypost_probe_age_seconds", {CHECK: 2.5, PING: 1}),
         ("waypost_origin_up", {ONE: 0}),
         ("waypost_origin_weight", {ONE: 0.5, TWO: 1}),
         ("waypost_origin_share", {ONE: 0.25, TWO: 1}),

@@ -3,8 +3,12 @@
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import dns.query
+import dns.xfr
+import dns.zone
 import pytest
 
 from steering.messages import ZoneStatus
@@ -66,6 +70,47 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     yield made
     made.primary.destroy()
     made.secondary.destroy()
+
+
+def test_members_of_a_catalog_are_zones_like_others(pair: Pair) -> None:
+    """NOTIFY, transfers onwards, and what is known after control, and the process of the zones, died."""
+    told = f'allow_transfer = ["key:transfer"]\nnotify = ["127.0.0.1:{pair.secondary.port} key:transfer"]\n'
+    listed = f'[[zone]]\nname = "example.com"\nfile = "com.zone"\nmember_of = "catalog.example"\n{told}'
+    pair.primary.configure(f'[[zone]]\nname = "catalog.example"\ncatalog = "producer"\n{told}{listed}{KEY}')
+    pair.secondary.configure(
+        '[[zone]]\nname = "catalog.example"\ncatalog = "consumer"\n'
+        f'primaries = ["127.0.0.1:{pair.primary.port} key:transfer"]\n'
+        f'[zone.members]\nallow_transfer = ["127.0.0.1"]\n{KEY}'
+    )
+    pair.start()
+    pair.change(2, "www A 192.0.2.2")
+    pair.secondary.answers("192.0.2.2")
+
+    def shown() -> bool:
+        status = pair.secondary.status()
+        return status is not None and [zone.serial for zone in status.zones if zone.name == "example.com."] == [2]
+
+    def passed_on() -> bool:
+        zone = dns.zone.Zone("example.com")
+        try:
+            dns.query.inbound_xfr("127.0.0.1", zone, port=pair.secondary.port, timeout=5)
+        except dns.xfr.TransferError:
+            return False
+        return str(zone["www"].get_rdataset(1, 1)) == "300 IN A 192.0.2.2"
+
+    def gone(process: int) -> bool:
+        return process not in pair.secondary.processes()
+
+    eventually(shown, pair.secondary.log)
+    eventually(passed_on, pair.secondary.log)
+    for process in (pair.child(), pair.secondary.control()):
+        os.kill(process, signal.SIGKILL)
+        eventually(partial(gone, process), pair.secondary.log)
+        eventually(shown, pair.secondary.log)
+        eventually(passed_on, pair.secondary.log)
+    pair.secondary.reload(TAKEN)
+    assert shown()
+    assert pair.secondary.answer() == "192.0.2.2"
 
 
 def test_changes_come_by_notify_and_are_seen(pair: Pair) -> None:

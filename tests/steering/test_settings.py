@@ -17,6 +17,7 @@ from monitors.probes.smtp import SmtpMonitor
 from steering.guard import Guard
 from steering.maintenance import Maintenance
 from steering.settings import (
+    CatalogMembers,
     GeoSource,
     LoadBalancer,
     Member,
@@ -166,6 +167,18 @@ def test_a_good_file() -> None:
                 ),
                 notify=(Peer("2001:db8::9", 53),),
                 journal=1000,
+                member_of=b"\4ours\7example\0",
+            ),
+            Zone(name=b"\4ours\7example\0", catalog="producer"),
+            Zone(
+                name=b"\6theirs\7example\0",
+                catalog="consumer",
+                primaries=(Peer("192.0.2.53", 53),),
+                members=CatalogMembers(
+                    primaries=(Peer("192.0.2.54", 53, b"\3xfr\0"),),
+                    allow_transfer=(Permission("192.0.2.0/24"),),
+                    journal=10,
+                ),
             ),
         ),
         keys=(SharedKey(b"\3xfr\0", "hmac-sha512", b"secretsecret"),),

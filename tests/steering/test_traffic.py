@@ -13,7 +13,7 @@ SHARES = st.dictionaries(st.sampled_from("abc"), st.floats(0.01, 1), max_size=3)
 
 
 def gets(place: str, **pools: float) -> PlaceTraffic:
-    return PlaceTraffic(place, pools, "", False, {f"record of {name}": share for name, share in pools.items()})
+    return PlaceTraffic(place, pools, "", "", {f"record of {name}": share for name, share in pools.items()})
 
 
 def test_a_country_weighs_as_many_addresses_as_it_has(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -27,7 +27,11 @@ def test_a_country_weighs_as_many_addresses_as_it_has(tmp_path_factory: pytest.T
 
 def test_what_pools_take() -> None:
     traffic = [gets("FR", paris=0.75, tokyo=0.25), gets("JP", tokyo=1.0), gets("AQ")]
-    assert sum_shares(traffic, {"FR": 0.5, "JP": 0.1, "AQ": 0.4}) == {"paris": 0.625, "tokyo": 0.375}
+    assert sum_shares(traffic, {"FR": 0.5, "JP": 0.1, "AQ": 0.4}) == {
+        "no answer": 0.4,
+        "paris": 0.375,
+        "tokyo": 0.225,
+    }
     assert sum_shares(traffic, {}) == {}
 
 

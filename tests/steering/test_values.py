@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitors.address import parse_address
 from steering import values
 
 
@@ -19,7 +20,7 @@ from steering import values
         (values.parse_name, r"a\.b.example", b"\x03a.b\x07example\x00"),
         (values.parse_name, ".", b"\x00"),
         (values.parse_owner, "*.Example.com", b"\x01*\x07example\x03com\x00"),
-        (values.parse_address, "2001:DB8:0::1", "2001:db8::1"),
+        (parse_address, "2001:DB8:0::1", "2001:db8::1"),
         (values.parse_listen, "127.0.0.1:053", "127.0.0.1:53"),
         (values.parse_listen, "[::0:1]:53", "[::1]:53"),
         (values.parse_network, "192.0.2.0/255.255.255.0", "192.0.2.0/24"),
@@ -54,9 +55,9 @@ def test_good(parse: Callable[[str], object], text: str, value: object) -> None:
         (values.parse_name, "zürich.example"),
         (values.parse_name, "*.example"),
         (values.parse_owner, "a.*.example"),
-        (values.parse_address, "192.0.2.01"),
-        (values.parse_address, "192.0.2.0/24"),
-        (values.parse_address, "fe80::1%1"),
+        (parse_address, "192.0.2.01"),
+        (parse_address, "192.0.2.0/24"),
+        (parse_address, "fe80::1%1"),
         (values.parse_listen, "::1:53"),
         (values.parse_listen, "[::1%lo]:53"),
         (values.parse_listen, "127.0.0.1"),
@@ -106,7 +107,7 @@ def test_any_text_is_a_value_or_a_value_error(parse: Callable[[str], object], te
 def test_any_address_is_kept(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return
-    assert values.parse_address(address.exploded) == str(address)
+    assert parse_address(address.exploded) == str(address)
     host = f"[{address}]" if address.version == 6 else str(address)
     assert values.parse_listen(f"{host}:{port}") == f"{host}:{port}"
     assert values.parse_network(f"{address}/{address.max_prefixlen}") == f"{address}/{address.max_prefixlen}"

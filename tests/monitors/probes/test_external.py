@@ -11,6 +11,7 @@ from monitors.mailbox import Report
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import Scheduler, open_scheduler
+from tests.monitors.name_server import serving_names
 
 
 class Stage:
@@ -77,3 +78,22 @@ async def test_reports_in_a_row_are_each_seen(autojump_clock: MockClock) -> None
     async with staged() as stage:
         for up in (True, False, True, True, False):
             assert (await stage.report(Report(up))).up is up
+
+
+async def test_a_report_for_a_host_name_is_for_all_of_its_addresses() -> None:
+    monitor = ExternalMonitor(name="m")
+    named, other = Target(monitor, "www.example.com"), Target(monitor, "192.0.2.1")
+    seen: dict[str, Result] = {}
+    async with (
+        serving_names(A=["192.0.2.1", "192.0.2.2"]) as server,
+        open_scheduler(lambda target, result: seen.update({target.address: result})) as scheduler,
+    ):
+        scheduler.tools.resolver.nameservers = (("127.0.0.1", server.port),)
+        for target, report in ((named, Report(False, "behind")), (other, Report(True))):
+            scheduler.tools.mailbox.put(target.key, report, trio.current_time())
+        scheduler.replace([named, other])
+        assert await scheduler.wait_first_results([named, other], 5) == set()
+        assert (seen["www.example.com"].up, seen["192.0.2.1"].up) == (False, True)
+        assert seen["www.example.com"].failed == ("192.0.2.1", "192.0.2.2")
+        scheduler.tools.mailbox.put(named.key, Report(True), trio.current_time())
+        assert (await scheduler.try_out(named)).addresses == ("192.0.2.1", "192.0.2.2")

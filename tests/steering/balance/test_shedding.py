@@ -14,7 +14,7 @@ SHEDDING = LoadShedding(low_watermark=50.0, high_watermark=100.0, maximum_age=60
 
 @pytest.mark.parametrize(
     ("elapsed", "share"),
-    [(0, 0.1), (4.9, 0.1), (5, 0.115), (150, 0.55), (299, 0.985), (300, 1.0), (9999, 1.0), (-5, 0.1)],
+    [(0, 0.1), (4.9, 0.1), (5, 0.115), (150, 0.55), (299, 0.985), (300, 1.0), (9999, 1.0), (-5, 0.1), (-301, 1.0)],
 )
 def test_a_ramp_of_five_minutes(elapsed: float, share: float) -> None:
     assert ramp_share(1000.0, 1000.0 + elapsed, 300.0) == pytest.approx(share)

@@ -89,6 +89,14 @@ def test_an_origin_goes_by_its_records() -> None:
     assert judge_origin(sorry, sorry.origins[0], {}).up is True
 
 
+def test_a_host_name_goes_by_the_addresses_that_pass() -> None:
+    text = POOLS.replace('address = "192.0.2.1"', 'address = "www.example.com"')
+    [www, _] = parse_settings(text, Path("/etc/waypost.toml")).pools
+    verdict = Verdict(True, 60.0, addresses=("192.0.2.7", "2001:db8::7"))
+    assert judge_origin(www, www.origins[0], {("www", "one"): verdict}).addresses == ("192.0.2.7", "2001:db8::7")
+    assert judge_origin(www, www.origins[0], {}).addresses == ()
+
+
 def test_who_takes_no_traffic_is_down() -> None:
     www, _ = pools()
     assert judge_origin(www, www.origins[0], {("www", "one"): Verdict(True, 60.0, share=0.0)}).up is False

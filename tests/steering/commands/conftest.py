@@ -1,6 +1,5 @@
 """Commands are run in this process."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,9 @@ import pytest
 from steering.cli import main
 from steering.commands import command
 from tests.steering.commands.ordering import FakeRunning
+from tests.steering.running import Run
 
 CONFIG = Path(__file__).parents[3] / "config"
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -35,6 +33,82 @@ def waypost(capsys: pytest.CaptureFixture[str]) -> Run:
 def example() -> Path:
     """The example configuration."""
     return CONFIG / "waypost.toml"
+
+
+STEERED = """
+[server]
+listen = ["127.0.0.1:5300"]
+state = "state"
+
+[[maintenance]]
+name = "disks"
+pools = ["paris"]
+start = 2026-12-01T22:00:00+01:00
+duration = "2h"
+drain = "10m"
+
+[[zone]]
+name = "example.com"
+file = "example.com.zone"
+
+[[load_balancer]]
+name = "www.example.com"
+types = ["A"]
+default_pools = ["newyork"]
+fallback_pool = "sorry"
+network_pools = { "198.18.0.0/15" = ["oslo"], "198.18.0.0/18" = ["paris"] }
+[[load_balancer.pool_set]]
+name = "carrier"
+asns = [64500]
+countries = ["FR"]
+pools = ["oslo"]
+[[load_balancer.pool_set]]
+name = "quebec"
+subdivisions = ["CA-QC"]
+pools = ["paris"]
+[[load_balancer.pool_set]]
+name = "labs"
+networks = ["203.0.113.0/25"]
+pools = ["paris"]
+[[load_balancer.pool_set]]
+name = "switzerland"
+countries = ["CH"]
+pools = ["zurich"]
+when_down = "fail_closed"
+[[load_balancer.pool_set]]
+name = "norway"
+countries = ["NO"]
+pools = ["oslo"]
+when_down = "fail_open"
+[[load_balancer.pool_set]]
+name = "europe"
+continents = ["EU"]
+pools = ["paris"]
+
+[[load_balancer]]
+name = "example.com"
+types = ["A"]
+flatten = true
+default_pools = ["newyork"]
+fallback_pool = "newyork"
+country_pools = { FR = ["paris"] }
+"""
+
+
+@pytest.fixture
+def steered(tmp_path: Path) -> Path:
+    """A configuration of pool sets, and of names that lead to names."""
+    folder = tmp_path / "steered"
+    folder.mkdir()
+    lines = [STEERED]
+    for number, pool in enumerate(("newyork", "paris", "zurich", "oslo", "sorry"), 1):
+        lines.append(f'[[pool]]\nname = "{pool}"\n[[pool.origin]]\nname = "{pool}-1"\naddress = "192.0.2.{number}"')
+        lines.append(f'records = {{ CNAME = "{pool}.example.com." }}')
+    records = ["@ 60 SOA ns hostmaster 1 1h 15m 2w 1m", "@ 60 NS ns", "ns 60 A 192.0.2.53", "paris 60 A 198.51.100.2"]
+    (folder / "example.com.zone").write_text("\n".join(["$ORIGIN example.com.", *records, ""]))
+    config = folder / "waypost.toml"
+    config.write_text("\n".join(lines))
+    return config
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,7 +30,7 @@ from steering.messages import (
     WorkerStatus,
     ZoneStatus,
 )
-from tests.steering.running import PROGRAM, environment, run_command, zone_text
+from tests.steering.running import PROGRAM, Run, environment, run_command, zone_text
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "waypost.toml"
 
@@ -98,7 +98,6 @@ fallback_pool = "sorry"
 """
 
 WORDS = st.text(st.characters(exclude_characters="\0"), max_size=12)  # what a command line can hold
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -110,23 +109,6 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "waypost.toml"
     path.write_text(SETTINGS)
     return path
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command line: exit status, output, error output."""
-
-    def run_line(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            assert isinstance(end.code, int)
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run_line
 
 
 def test_the_script_is_this_function() -> None:
@@ -170,8 +152,8 @@ class TestUsage:
         ],
         ids=lambda line: " ".join(line[4:] or line) or "nothing",
     )
-    def test_2(self, config: Path, run: Command, line: Sequence[str]) -> None:
-        status, out, error = run(*(config if word == "CONFIG" else word for word in line))
+    def test_2(self, config: Path, waypost: Run, line: Sequence[str]) -> None:
+        status, out, error = waypost(*(config if word == "CONFIG" else word for word in line))
         assert (status, out) == (2, "")
         assert error.startswith("usage: waypost")
 
@@ -189,20 +171,20 @@ class TestUsage:
         ids=" ".join,
     )
     def test_what_makes_no_sense_for_this_configuration_is_one_line(
-        self, config: Path, run: Command, line: Sequence[str]
+        self, config: Path, waypost: Run, line: Sequence[str]
     ) -> None:
-        status, out, error = run("answer", config, *line)
+        status, out, error = waypost("answer", config, *line)
         assert status == 2
         assert (out, len(error.splitlines())) == ("", 1)
 
-    def test_the_message_names_no_function_of_ours(self, config: Path, run: Command) -> None:
-        assert "_address" not in run("answer", config, "www.example.com", "A", "--from", "nonsense")[2]
+    def test_the_message_names_no_function_of_ours(self, config: Path, waypost: Run) -> None:
+        assert "_address" not in waypost("answer", config, "www.example.com", "A", "--from", "nonsense")[2]
 
     @pytest.mark.parametrize(
         "line", [["--help"], ["run", "--help"], ["check", "-h"], ["answer", "-h"], ["status", "-h"]]
     )
-    def test_help(self, run: Command, line: Sequence[str]) -> None:
-        status, out, error = run(*line)
+    def test_help(self, waypost: Run, line: Sequence[str]) -> None:
+        status, out, error = waypost(*line)
         assert (status, error) == (0, "")
         assert out.startswith("usage: waypost")
 
@@ -218,32 +200,32 @@ class TestUsage:
 
 
 class TestCheck:
-    def test_good(self, config: Path, run: Command) -> None:
-        status, out, error = run("check", config)
+    def test_good(self, config: Path, waypost: Run) -> None:
+        status, out, error = waypost("check", config)
         assert (status, error) == (0, "")
         assert out.startswith(f"{config}: good (1 zones, 2 load balancers, 3 pools")
 
-    def test_the_example_is_good(self, run: Command) -> None:
-        assert run("check", EXAMPLE)[0] == 0
+    def test_the_example_is_good(self, waypost: Run) -> None:
+        assert waypost("check", EXAMPLE)[0] == 0
 
-    def test_it_leaves_nothing_behind(self, config: Path, run: Command) -> None:
+    def test_it_leaves_nothing_behind(self, config: Path, waypost: Run) -> None:
         before = sorted(config.parent.iterdir())
-        run("check", config)
+        waypost("check", config)
         assert sorted(config.parent.iterdir()) == before
 
-    def test_every_problem_of_every_kind_at_once(self, config: Path, run: Command) -> None:
+    def test_every_problem_of_every_kind_at_once(self, config: Path, waypost: Run) -> None:
         own, zone = config.parent / "own.csv", config.parent / "example.com.zone"
         own.write_text("network,country\n192.0.2.0/24,Atlantis\n192.0.2.0/99,FR\n")
         zone.write_text(zone_text(1, "bad A 1.2.3\nworse AAAA 1.2.3.4"))
-        status, out, error = run("check", config)
+        status, out, error = waypost("check", config)
         assert (status, out) == (1, "")
         for place in (f"{own}:2: ", f"{own}:3: ", f"{zone}:4: ", f"{zone}:5: "):
             assert place in error
 
-    def test_every_problem_of_the_settings(self, config: Path, run: Command) -> None:
+    def test_every_problem_of_the_settings(self, config: Path, waypost: Run) -> None:
         text = SETTINGS.replace("203.0.113.99", "203.0.113.999").replace('monitor = "web"', 'monitor = "wbe"')
         config.write_text(text)
-        status, _, error = run("check", config)
+        status, _, error = waypost("check", config)
         assert status == 1
         lines = [number for number, line in enumerate(text.splitlines(), 1) if "wbe" in line or "999" in line]
         assert [line.split(":")[1] for line in error.splitlines()] == [str(number) for number in lines]
@@ -259,27 +241,27 @@ class TestCheck:
         ids=["missing", "binary", "empty", "broken"],
     )
     def test_a_file_that_is_no_configuration(
-        self, config: Path, run: Command, content: bytes | None, message: str
+        self, config: Path, waypost: Run, content: bytes | None, message: str
     ) -> None:
         config.unlink()
         if content is not None:
             config.write_bytes(content)
         for words in (["check"], ["run"], ["status"], ["answer"]):
             more = ["www.example.com"] if words == ["answer"] else []
-            status, out, error = run(*words, config, *more)
+            status, out, error = waypost(*words, config, *more)
             assert (status, out) == (1, "")
             assert str(config) in error
             assert message in error
 
-    def test_a_directory_and_an_endless_name(self, config: Path, run: Command) -> None:
-        assert run("check", config.parent)[0] == 1
-        assert run("check", "x" * 5000)[0] == 1
+    def test_a_directory_and_an_endless_name(self, config: Path, waypost: Run) -> None:
+        assert waypost("check", config.parent)[0] == 1
+        assert waypost("check", "x" * 5000)[0] == 1
 
-    def test_a_missing_zone_file_geo_source_and_regions(self, config: Path, run: Command) -> None:
+    def test_a_missing_zone_file_geo_source_and_regions(self, config: Path, waypost: Run) -> None:
         config.write_text('regions = "none.csv"\n' + SETTINGS)
         (config.parent / "own.csv").unlink()
         (config.parent / "example.com.zone").unlink()
-        status, _, error = run("check", config)
+        status, _, error = waypost("check", config)
         assert status == 1
         assert "example.com.zone" in error
         assert "own.csv" in error or "none.csv" in error
@@ -309,8 +291,8 @@ class TestAnswer:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
-    def test_the_client(self, config: Path, run: Command, who: list[str], address: str, rule: str) -> None:
-        status, out, error = run("answer", config, "www.example.com", "A", *who, "--json")
+    def test_the_client(self, config: Path, waypost: Run, who: list[str], address: str, rule: str) -> None:
+        status, out, error = waypost("answer", config, "www.example.com", "A", *who, "--json")
         assert (status, error) == (0, "")
         told = json.loads(out)
         assert sorted(line.split()[-1] for line in told["answer"]) == address.split()
@@ -329,9 +311,9 @@ class TestAnswer:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
-    def test_what_if(self, config: Path, run: Command, down: list[str], addresses: str, answering: str) -> None:
+    def test_what_if(self, config: Path, waypost: Run, down: list[str], addresses: str, answering: str) -> None:
         options = [word for origin in down for word in ("--down", origin)]
-        status, out, _ = run("answer", config, "www.example.com", *options, "--json")
+        status, out, _ = waypost("answer", config, "www.example.com", *options, "--json")
         told = json.loads(out)
         assert status == 0
         assert sorted(line.split()[-1] for line in told["answer"]) == addresses.split()
@@ -339,8 +321,10 @@ class TestAnswer:
         assert [pool["name"] for pool in reason["pools"] if pool["share"]] == [answering]
         assert reason["fallback"] == (answering == "sorry")
 
-    def test_text(self, config: Path, run: Command) -> None:
-        status, out, error = run("answer", config, "www.example.com", "A", "--from", "192.0.2.1", "--down", "paris-1")
+    def test_text(self, config: Path, waypost: Run) -> None:
+        status, out, error = waypost(
+            "answer", config, "www.example.com", "A", "--from", "192.0.2.1", "--down", "paris-1"
+        )
         assert (status, error) == (0, "")
         assert out.splitlines() == [
             ";; www.example.com. A for 192.0.2.1: NOERROR",
@@ -355,7 +339,7 @@ class TestAnswer:
             "  ttl       30 s: ttl of the load balancer",
         ]
 
-    def test_text_of_sets_and_policies(self, config: Path, run: Command) -> None:
+    def test_text_of_sets_and_policies(self, config: Path, waypost: Run) -> None:
         text = config.read_text().replace('name = "paris"\n', 'name = "paris"\nlatitude = 48.9\nlongitude = 2.4\n', 1)
         text = text.replace('name = "newyork"\n', 'name = "newyork"\nlatitude = 40.7\nlongitude = -74.0\n', 1)
         text += """
@@ -385,7 +369,7 @@ when_down = "fail_open"
         )
 
         def said(*arguments: str, expected: int = 0) -> list[str]:
-            status, out, error = run("answer", config, "near.example.com", *arguments)
+            status, out, error = waypost("answer", config, "near.example.com", *arguments)
             assert (status, error) == (expected, "")
             return [line for line in out.splitlines() if line.startswith(("steered", "  hash", "  pool", "  nobody"))]
 
@@ -405,8 +389,8 @@ when_down = "fail_open"
         )
         assert said("--country", "IT", *down)[-1].endswith(" -> answers although it is down")
 
-    def test_what_is_not_steered(self, config: Path, run: Command) -> None:
-        status, out, _ = run("answer", config, "static.example.com")
+    def test_what_is_not_steered(self, config: Path, waypost: Run) -> None:
+        status, out, _ = waypost("answer", config, "static.example.com")
         assert status == 0
         assert "static.example.com. 300 IN A 192.0.2.7" in out
         assert "steered     no: the same answer for every client" in out
@@ -423,14 +407,14 @@ when_down = "fail_open"
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else value,
     )
-    def test_no_data_is_1(self, config: Path, run: Command, question: list[str], rcode: str) -> None:
-        status, out, error = run("answer", config, *question)
+    def test_no_data_is_1(self, config: Path, waypost: Run, question: list[str], rcode: str) -> None:
+        status, out, error = waypost("answer", config, *question)
         assert (status, error) == (1, "")
         assert out.splitlines()[0].endswith(rcode)
 
-    def test_data_and_names_that_look_like_markup(self, config: Path, run: Command) -> None:
-        assert '"[/bold]" "site=paris"' in run("answer", config, "txt.example.com", "TXT")[1]
-        status, out, _ = run("answer", config, "[/bold].example.com", "A")
+    def test_data_and_names_that_look_like_markup(self, config: Path, waypost: Run) -> None:
+        assert '"[/bold]" "site=paris"' in waypost("answer", config, "txt.example.com", "TXT")[1]
+        status, out, _ = waypost("answer", config, "[/bold].example.com", "A")
         assert status == 1
         assert out.startswith(";; [/bold].example.com. A for ")
 
@@ -439,17 +423,17 @@ when_down = "fail_open"
             told = run_command(*line)
             assert (told.returncode in (1, 2), "Traceback" in told.stderr) == (True, False)
 
-    def test_an_address_with_a_scope(self, config: Path, run: Command) -> None:
-        assert run("answer", config, "www.example.com", "A", "--from", "fe80::1%eth0")[0] in (0, 2)
+    def test_an_address_with_a_scope(self, config: Path, waypost: Run) -> None:
+        assert waypost("answer", config, "www.example.com", "A", "--from", "fe80::1%eth0")[0] in (0, 2)
 
     @given(st.text(max_size=30), st.sampled_from(["A", "TXT", "ANY", "SOA", "OPT", "TYPE0", "IXFR", "TSIG", ""]))
     @settings(max_examples=25)
     def test_any_name_is_answered_or_refused(self, name: str, rrtype: str) -> None:
         assert main(["answer", str(EXAMPLE), "--", name, rrtype]) in (0, 1, 2)
 
-    def test_bad_zones_and_sources_are_told(self, config: Path, run: Command) -> None:
+    def test_bad_zones_and_sources_are_told(self, config: Path, waypost: Run) -> None:
         (config.parent / "example.com.zone").write_text("nonsense")
-        status, _, error = run("answer", config, "www.example.com", "A", "--from", "192.0.2.1")
+        status, _, error = waypost("answer", config, "www.example.com", "A", "--from", "192.0.2.1")
         assert status == 1
         assert "example.com.zone:1:" in error
 
@@ -488,9 +472,9 @@ class TestStatus:
     def _runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(STATUS))  # noqa: ARG005
 
-    def test_text(self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_text(self, config: Path, waypost: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "300")
-        status, out, error = run("status", config)
+        status, out, error = waypost("status", config)
         assert (status, error) == (1, "")
         rows = [line.split() for line in out.splitlines()]
         assert ["paris", "down", "0", "of", "3,", "needs", "1"] in rows
@@ -503,14 +487,14 @@ class TestStatus:
         assert "12.3 ms" in out
 
     def test_a_pipe_has_one_line_for_each_origin(
-        self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+        self, config: Path, waypost: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("COLUMNS", raising=False)
-        out = run("status", config)[1]
+        out = waypost("status", config)[1]
         assert "554 go " + "away " * 29 in next(line for line in out.splitlines() if "paris-1" in line)
 
     def test_who_has_ordered_what_and_why_something_counts_otherwise(
-        self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+        self, config: Path, waypost: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         paris, off = STATUS.pools
         first, second, third = paris.origins
@@ -523,7 +507,9 @@ class TestStatus:
         origins = (
             msgspec.structs.replace(first, cause="forced", share=0.25, override=order),
             msgspec.structs.replace(second, up=False, cause="damped", monitors=members),
-            msgspec.structs.replace(third, up=True, warning="the certificate ends in 3 days", override=planned),
+            msgspec.structs.replace(
+                third, up=True, share=0.6, warning="the certificate ends in 3 days", override=planned
+            ),
         )
         told = msgspec.structs.replace(
             STATUS,
@@ -533,7 +519,7 @@ class TestStatus:
             notifiers={"ops": NotifierStatistics(0, 2, 5, 1, 0, 0, "refused")},
         )
         monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(told))  # noqa: ARG005
-        lines = run("status", config)[1].splitlines()
+        lines = waypost("status", config)[1].splitlines()
 
         def line(name: str) -> str:
             return next(line for line in lines if name in line)
@@ -543,25 +529,27 @@ class TestStatus:
         assert line("paris-2").rstrip().endswith("damped")
         assert ["web", "up", "10.0", "ms", "ok", "must", "be", "healthy"] in [line.split() for line in lines]
         assert ["ping", "no", "result", "yet", "only", "watches"] in [line.split() for line in lines]
-        assert "planned by maintenance weekly from 2030-03-17 17:46:40 UTC until" in line("paris-3")
+        assert "takes 60% of its traffic; planned by maintenance weekly from 2030-03-17 17:46:40 UTC until" in line(
+            "paris-3"
+        )
         assert line("paris-3").rstrip().endswith("warning: the certificate ends in 3 days")
         assert "paris-1 draining by ann until 2027-01-15 08:00:00 UTC: new disks" in lines
         assert "notifier ops: 5 delivered, 2 waiting, in trouble: refused" in lines
 
-    def test_json(self, config: Path, run: Command) -> None:
-        status, out, error = run("status", config, "--json")
+    def test_json(self, config: Path, waypost: Run) -> None:
+        status, out, error = waypost("status", config, "--json")
         assert (status, error) == (1, "")
         assert msgspec.json.decode(out, type=Status) == STATUS
 
-    def test_0_when_every_enabled_pool_is_up(self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_0_when_every_enabled_pool_is_up(self, config: Path, waypost: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         paris, off = STATUS.pools
         up = msgspec.structs.replace(STATUS, pools=(msgspec.structs.replace(paris, up=True), off))
         monkeypatch.setattr(command, "ask_control", lambda state, request: msgspec.to_builtins(up))  # noqa: ARG005
-        assert run("status", config)[0] == 0
+        assert waypost("status", config)[0] == 0
 
-    def test_a_reply_of_another_version(self, config: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_reply_of_another_version(self, config: Path, waypost: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "ask_control", lambda state, request: {"pools": 7})  # noqa: ARG005
-        status, out, error = run("status", config)
+        status, out, error = waypost("status", config)
         assert (status, out, len(error.splitlines())) == (1, "", 1)
 
     @given(st.text(max_size=20) | st.sampled_from(["[/bold]", "[red]no[/red]", "[/]", "[link=x]", ":smile:", "[1:2]"]))

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from .conftest import Run
+import pytest
+
+from tests.steering.running import Run
 
 
 def test_a_pool_that_is_down(waypost: Run, example: Path) -> None:
@@ -25,6 +27,27 @@ def test_who_lands_on_a_fallback_pool(waypost: Run, example: Path) -> None:
     assert impact["after"]["sorry"] == impact["before"]["tokyo"]
     assert 1 / 260 < impact["before"]["tokyo"] < 1 / 240
     assert [change["places"] for change in impact["changes"]] == [["JP"]]
+
+
+def test_what_pool_sets_do_when_their_pools_are_down(waypost: Run, steered: Path) -> None:
+    """Each has its own way: it falls back, it answers all the same, or nobody does."""
+    pools = ("paris", "zurich", "oslo")
+    options = [word for pool in pools for word in ("--down", pool)]
+    arguments = ("impact", steered, *options, "--name", "www.example.com", "--weight-by", "equal")
+    status, out, _ = waypost(*arguments, "--json")
+    [impact] = json.loads(out)
+    assert status == 1
+    assert (impact["fail_open"], impact["fail_closed"]) == (["NO"], ["CH"])
+    assert {"FR", "DE"} < set(impact["fallback"])
+    assert not {"NO", "CH", "US"} & set(impact["fallback"])
+    assert impact["after"]["no answer"] == impact["before"]["zurich"]
+    assert impact["after"]["oslo"] == impact["before"]["oslo"]
+    for part in ("before", "after"):
+        assert sum(impact[part].values()) == pytest.approx(1)
+    shown = waypost(*arguments)[1]
+    assert "  on pools that are down (fail_open) now: NO\n" in shown
+    assert "  without an answer (fail_closed) now: CH\n" in shown
+    assert waypost("impact", steered, "--down", "zurich", "--name", "www.example.com")[0] == 1
 
 
 def test_the_operator_says_how_much_traffic_a_country_is(waypost: Run, example: Path, tmp_path: Path) -> None:

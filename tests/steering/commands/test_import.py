@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from tests.steering.running import Run
 
 SAMPLES = Path(__file__).parents[1] / "imports" / "samples"
 API = [SAMPLES / name for name in ("load_balancers.json", "pools.json", "monitor.json")]

@@ -4,8 +4,17 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from geodata.regions import Regions
+from tests.steering.running import Run
 
-from .conftest import Run
+
+def test_what_cannot_be_drawn(waypost: Run, example: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map.svg"
+    status, _, error = waypost("map", example, "ns1.example.com", "A", "-o", output)
+    assert (status, error) == (2, "ns1.example.com A: no pool answers that anywhere\n")
+    assert not output.exists()
+    output = tmp_path / "none" / "map.svg"
+    status, _, error = waypost("map", example, "www.example.com", "A", "-o", output)
+    assert (status, error) == (2, f"{output}: cannot be written: No such file or directory\n")
 
 
 def test_every_country_is_on_the_map(waypost: Run, example: Path, tmp_path: Path) -> None:

@@ -3,9 +3,14 @@
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import dns.message
+import dns.rdatatype
+import dns.rrset
 import msgspec
 import pytest
 
@@ -67,6 +72,31 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return status, captured.out, captured.err
 
     return run_line
+
+
+@contextmanager
+def name_server(addresses: dict[str, list[str]]) -> Iterator[int]:
+    """A name server in a thread that knows these A records; its port."""
+
+    def serve() -> None:
+        while (packet := sock.recvfrom(4096))[0]:
+            query = dns.message.from_wire(packet[0])
+            reply = dns.message.make_response(query)
+            name, kind = query.question[0].name, query.question[0].rdtype
+            found = addresses.get(name.to_text(omit_final_dot=True), []) if kind == dns.rdatatype.A else []
+            if found:
+                reply.answer.append(dns.rrset.from_text(name, 60, "IN", "A", *found))
+            sock.sendto(reply.to_wire(), packet[1])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            sock.sendto(b"", sock.getsockname())
+            thread.join()
 
 
 class TestOnce:
@@ -146,6 +176,44 @@ class TestOnce:
         assert "size" in config.read_text()
         config.write_text("\n".join(line for line in config.read_text().splitlines() if not line.startswith("size")))
         assert run("probe", "--once", config) == (2, "", "no pings here\n")
+
+    def test_a_group_decides_together(self, config: Path, run: Run) -> None:
+        text = config.read_text().replace('monitor = "web"', 'monitor = "both"')
+        config.write_text(
+            text
+            + """
+[[monitor]]
+name = "good"
+type = "exec"
+command = ["/bin/true"]
+[[monitor]]
+name = "elsewhere"
+type = "external"
+[[monitor_group]]
+name = "both"
+members = [{ monitor = "elsewhere" }, { monitor = "good" }, { monitor = "web", must_be_healthy = true }]
+[[pool]]
+name = "reported"
+monitor = "elsewhere"
+origin = [{ name = "far", address = "192.0.2.7" }]
+"""
+        )
+        status, out, error = run("probe", "--once", config)
+        assert (status, error) == (1, "")
+        one, two, rome = out.splitlines()
+        assert one.startswith("paris/one 127.0.0.1 up ")
+        assert two == "paris/two 127.0.0.2 down refused (web: Connection refused)"
+        assert rome == "rome/one 127.0.0.3 down refused (web: Connection refused)"
+        assert run("probe", "--once", config, "far")[0] == 2, "nobody here can know"
+        config.write_text(config.read_text().replace("must_be_healthy", "monitoring_only"))
+        assert run("probe", "--once", config)[0] == 0
+
+    def test_host_names_are_looked_up_where_the_configuration_says(self, config: Path, run: Run) -> None:
+        with name_server({"www.example.test": ["127.0.0.1"]}) as port:
+            text = config.read_text().replace('address = "127.0.0.2"', 'address = "www.example.test"')
+            config.write_text(text.replace("[server]", f'[server]\nresolvers = ["127.0.0.1:{port}"]'))
+            status, out, _ = run("probe", "--once", config, "two")
+        assert (status, out.split()[:3]) == (0, ["paris/two", "www.example.test", "up"])
 
     def test_nothing_to_probe_is_good(self, config: Path, run: Run) -> None:
         config.write_text('[server]\nstate = "state"\n')

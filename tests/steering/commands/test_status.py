@@ -11,7 +11,7 @@ from rich.console import Console
 from steering.cli import main
 from steering.commands import command, status
 from steering.commands.status import show_status
-from steering.messages import ExportStatus, Status
+from steering.messages import ExportStatus, Status, UpdateStatus
 from steering.serve.control_socket import NotRunningError
 from tests.steering.commands.test_commands import STATUS
 
@@ -101,3 +101,18 @@ def test_files_for_others_are_shown() -> None:
     assert "file /a: looked after" in shown
     assert "file /b: not yet written" in shown
     assert "file /c: cannot be written (/c: no [red] room)" in shown
+
+
+def test_zones_of_others_are_shown() -> None:
+    updates = (
+        UpdateStatus("a.", "192.0.2.1:53"),
+        UpdateStatus("b.", "192.0.2.1:53", conflicts=2),
+        UpdateStatus("c.", "192.0.2.1:53", problem="it says [red]"),
+    )
+    console = Console(file=io.StringIO(), width=300, markup=False)
+    console.print(show_status(msgspec.structs.replace(STATUS, updates=updates)))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "update of a. at 192.0.2.1:53: as it should be" in shown
+    assert "update of b. at 192.0.2.1:53: somebody else has written there, 2 times" in shown
+    assert "update of c. at 192.0.2.1:53: it says [red]" in shown

@@ -18,8 +18,9 @@ from steering.prepare import compile_maps
 from steering.respond import respond
 from steering.settings import load_settings
 from steering.world import make_world
+from tests.steering.running import Run
 
-from .conftest import CONFIG, Run
+from .conftest import CONFIG
 
 EXPECTATIONS = CONFIG / "expectations.toml"
 
@@ -67,7 +68,7 @@ def test_what_is_down_must_exist(waypost: Run, example: Path, table: Path) -> No
     table.write_text('[[expect]]\nname = "www.example.com"\ndown = ["pairs"]\n')
     status, out, _ = waypost("test", example, table)
     assert status == 1
-    assert "no origin or pool with a monitor is called 'pairs'; did you mean \"paris\"?" in out
+    assert "no origin or pool is called 'pairs'; did you mean \"paris\"?" in out
 
 
 @pytest.fixture

@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from steering.imports import Imported, import_files
 from steering.imports.source import File
-from steering.settings import LoadBalancer, Settings, parse_settings
+from steering.settings import Settings, parse_settings
 
 SAMPLES = Path(__file__).parent / "samples"
-HAS_POOL_SETS = "pool_sets" in LoadBalancer.__struct_fields__
-"""Whether the settings have pool sets, coordinates, load shedding and origin steering; else they are left out."""
 
 
 def import_samples(source: str, *names: str) -> tuple[Imported, Settings]:

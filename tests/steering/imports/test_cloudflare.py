@@ -14,10 +14,9 @@ from steering.records.a import A
 from steering.records.aaaa import AAAA
 from steering.records.cname import CNAME
 
-from .support import HAS_POOL_SETS, SAMPLES, import_document, import_samples, notes, read, spoiled
+from .support import SAMPLES, import_document, import_samples, notes, read, spoiled
 
 API = ("load_balancers.json", "pools.json", "monitor.json")
-with_pool_sets = pytest.mark.skipif(not HAS_POOL_SETS, reason="the settings have no pool sets yet")
 
 
 def document(**more: Any) -> dict[str, Any]:
@@ -269,7 +268,6 @@ def test_a_page_of_several_is_no_whole() -> None:
     assert "result_info.total_count = 40" in notes(imported)
 
 
-@with_pool_sets
 def test_coordinates_shedding_and_steering_of_origins() -> None:
     listed = document(steering_policy="proximity", location_strategy={"prefer_ecs": "never"})
     for pool in listed["result"][:2]:
@@ -288,7 +286,6 @@ def test_coordinates_shedding_and_steering_of_origins() -> None:
     assert str(settings.load_balancers[0].steering_policy) == "proximity"
 
 
-@with_pool_sets
 def test_where_load_balancers_do_not_agree_on_the_place_of_clients() -> None:
     listed = document(location_strategy={"prefer_ecs": "never"})
     always = {"id": "x", "name": "x.example.com", "location_strategy": {"prefer_ecs": "geo", "mode": "resolver_ip"}}
@@ -298,14 +295,12 @@ def test_where_load_balancers_do_not_agree_on_the_place_of_clients() -> None:
     assert "[server.location]" not in imported.configuration
 
 
-@with_pool_sets
 def test_without_coordinates_nothing_is_near() -> None:
     imported, settings = import_document("cloudflare", document(steering_policy="proximity"))
     assert settings.load_balancers[0].steering_policy == "off"
     assert [*notes(imported)] == ['result[2].steering_policy = "proximity"']
 
 
-@with_pool_sets
 def test_pool_sets_up_to_the_one_for_everybody() -> None:
     sets = [
         {
@@ -327,9 +322,10 @@ def test_pool_sets_up_to_the_one_for_everybody() -> None:
     imported, settings = import_document("cloudflare", document(pool_sets=sets, country_pools={"FR": ["p"]}))
     (balancer,) = settings.load_balancers
     assert balancer.default_pools == ("newyork",)
-    (pool_set,) = balancer.pool_sets  # type: ignore[attr-defined, unused-ignore]  # when the settings have it
+    (pool_set,) = balancer.pool_sets
     assert (pool_set.name, pool_set.countries, pool_set.pools) == ("in-Germany", ("DE",), ("paris", "newyork"))
     assert (pool_set.steering_policy, pool_set.fallback_pool) == ("random", "paris")
+    assert pool_set.random_steering is not None
     assert pool_set.random_steering.pool_weights == {"paris": 0.25}
     assert pool_set.random_steering.default_weight == 0.75
     assert notes(imported).keys() == {

@@ -16,10 +16,9 @@ from steering.imports import import_files
 from steering.imports.source import File, SourceError
 from steering.settings import LoadBalancer
 
-from .support import HAS_POOL_SETS, SAMPLES, import_document, import_samples, notes, read, spoiled
+from .support import SAMPLES, import_document, import_samples, notes, read, spoiled
 
 ZONE = "example.com.yaml"
-with_pool_sets = pytest.mark.skipif(not HAS_POOL_SETS, reason="the settings have no pool sets yet")
 
 
 DYNAMIC: dict[str, Any] = {"pools": {"one": {"values": [{"value": "192.0.2.1"}]}}, "rules": [{"pool": "one"}]}
@@ -38,7 +37,7 @@ def sets_of(balancer: LoadBalancer) -> list[tuple[str, dict[str, Any], tuple[str
             {name: value for name in MATCHING if (value := getattr(each, name))},
             tuple(name.removeprefix("www-example-com-A-") for name in each.pools),
         )
-        for each in balancer.pool_sets  # type: ignore[attr-defined, unused-ignore]  # when the settings have it
+        for each in balancer.pool_sets
     ]
 
 
@@ -66,7 +65,6 @@ def test_pools_monitors_and_types() -> None:
     assert 'nameservers = ["ns1.example.net", "ns2.example.net"]' in imported.configuration
 
 
-@with_pool_sets
 def test_rules_are_pool_sets() -> None:
     imported, settings = import_samples("octodns", ZONE)
     assert notes(imported) == {'""[0] = "MX"': "neither dynamic nor geo: it belongs into the file of the zone"}
@@ -90,7 +88,6 @@ def test_rules_are_pool_sets() -> None:
     assert any("City database" in text for text in imported.to_set)
 
 
-@with_pool_sets
 def test_of_geo_records_the_most_specific_code_wins() -> None:
     _, settings = import_samples("octodns", ZONE)
     old = next(balancer for balancer in settings.load_balancers if balancer.name.startswith(b"\3old"))
@@ -106,8 +103,7 @@ def test_split_zones_and_merged_tables() -> None:
     assert settings.zones[0].name == b"\7example\3org\0"
     assert settings.load_balancers[0].name == b"\4shop\7example\3org\0"
     assert 'type = "icmp"' in imported.configuration
-    if HAS_POOL_SETS:
-        assert imported.left_out == ()
+    assert imported.left_out == ()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from steering.serve.tcp import (
     serve_tcp,
     take_message_untrusted,
 )
+from tests.steering.test_proxy import header
 
 HEADER = bytes(12)
 SILENCE, FAILURE, BIG, TOO_BIG = b"s", b"f", b"b", b"t"
@@ -570,3 +571,45 @@ async def test_a_process_without_descriptors_goes_on_later(
         assert await read_reply(stream) == b"cba"
     assert not failures
     assert autojump_clock.current_time() > 0
+
+
+# ---- behind a proxy
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+async def test_a_proxys_connection_is_its_clients(nursery: trio.Nursery, step: int) -> None:
+    seen: list[Address] = []
+
+    def note(query: bytes, address: Address) -> bytes:
+        seen.append(address)
+        return query
+
+    server = StreamServer(note, TcpLimits(per_client=1), lambda address: address == HERE[0])
+    clients = []
+    for host in ("198.51.100.7", "2001:db8::7"):
+        client, stream = trio.testing.memory_stream_pair()
+        nursery.start_soon(server.serve, stream, HERE)
+        sent = header(host, 99) + framed(b"x")
+        for start in range(0, len(sent), step):
+            await client.send_all(sent[start : start + step])
+            await trio.testing.wait_all_tasks_blocked()
+        assert await client.receive_some() == framed(b"x")
+        clients.append(client)
+    await clients[0].send_all(framed(b"y"))  # one for each client, so that it is still open
+    assert await clients[0].receive_some() == framed(b"y")
+    assert seen == [("198.51.100.7", 99), ("2001:db8::7", 99), ("198.51.100.7", 99)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_proxys_connection_without_its_header_is_closed() -> None:
+    client, stream = trio.testing.memory_stream_pair()
+    await client.send_all(framed(b"x"))
+    await StreamServer(answer, LIMITS, lambda _: True).serve(stream, HERE)
+    assert await client.receive_some() == b""
+
+
+async def test_half_a_header_buys_no_time(autojump_clock: trio.testing.MockClock) -> None:
+    client, stream = trio.testing.memory_stream_pair()
+    await client.send_all(header()[:20])
+    await StreamServer(answer, LIMITS, lambda _: True).serve(stream, HERE)
+    assert autojump_clock.current_time() == pytest.approx(LIMITS.idle)

@@ -3,11 +3,12 @@
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dns.message
 import dns.rcode
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -15,13 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steering.later import Later
+from steering.ratelimit import Decision
 from steering.respond import respond
-from steering.serve.udp import BURST, PACKET_SIZE, answer_burst, serve_udp
+from steering.serve.udp import BURST, PACKET_SIZE, answer_burst, open_exchange, serve_udp
 from steering.settings import parse_settings
 from steering.world import World, make_world
 from steering.zones.load import stage_zones
 from steering.zones.store import Store, StoreReader
 from tests.steering.running import DEADLINE, web_settings, zone_text
+from tests.steering.test_proxy import header
 
 SERVER = '[server]\nlisten = ["127.0.0.1:53"]\nstate = "state"\n'
 BIG = "\n".join(f"big TXT {'x' * 200}{number}" for number in range(20))
@@ -266,3 +269,33 @@ async def test_on_a_wildcard_address_the_reply_comes_from_the_address_that_was_a
                 await client.send(question())
                 assert (await client.recv(4096))[:2] == b"\0\1"
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_proxy_says_for_whom_it_asks_and_must(world: World, listener: socket.socket, listed: bool) -> None:
+    seen: list[str] = []
+
+    def note(client: str, _kind: bytes, _now: float) -> Decision:
+        seen.append(client)
+        return Decision.SEND
+
+    proxied = msgspec.structs.replace(world, limit=note, is_proxy=lambda address: listed and address == "127.0.0.1")
+    query = dns.message.make_query("www.example.com", "A").to_wire()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect(listener.getsockname())
+        for packet in (header("198.51.100.7") + query, header(command=0x20) + query, header(), b"", query):
+            client.send(packet)
+        receive, send = open_exchange(listener)
+        assert answer_burst(receive, send, Opener(proxied), lambda: 0.0, 0.0) == 5
+        client.settimeout(0.2)
+        replies = []
+        with suppress(TimeoutError):
+            while True:
+                replies.append(client.recv(4096))
+    if listed:
+        assert seen == ["198.51.100.7", "127.0.0.1"]
+        assert [reply[:2] for reply in replies] == [query[:2]] * 2
+    else:
+        assert seen[-1] == "127.0.0.1"
+        assert "198.51.100.7" not in seen
+        assert replies[-1][:2] == query[:2]

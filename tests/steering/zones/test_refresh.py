@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
-from steering.messages import SecondaryStatus
-from steering.settings import parse_settings
+from steering.messages import FromSecondaries, Members, SecondaryStatus
+from steering.settings import Zone, parse_settings
 from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
 from steering.zones import refresh as refresh_module
 from steering.zones.load import stage_zones
@@ -38,6 +39,21 @@ def record(owner: str, last: int) -> bytes:
 
 
 NS_RECORD = b"\xc0\x0c\0\2\0\1\0\0\1\x2c\0\4\2ns\0"
+
+
+VERSION = b"\7version\xc0\x0c\0\x10\0\1\0\0\0\0\0\2\x012"
+
+
+def listed(label: str, member: str) -> bytes:
+    """A member of a catalog."""
+    target = bytes((len(member),)) + member.encode() + b"\0"
+    owner = bytes((len(label),)) + label.encode() + b"\5zones\xc0\x0c"
+    return owner + b"\0\x0c\0\1\0\0\0\0" + len(target).to_bytes(2, "big") + target
+
+
+def transferred(stage: "Stage", apex: bytes, serial: int = 1) -> bool:
+    told = [status.serial for status in stage.statuses if status.apex == apex]
+    return bool(told) and told[-1] == serial
 
 
 class Primary:
@@ -112,14 +128,21 @@ class Stage:
     def __init__(self, folder: Path, store: Store, nursery: trio.Nursery) -> None:
         self.folder, self.store = folder, store
         self.statuses: list[SecondaryStatus] = []
+        self.members: list[bytes] = []
         self.first, self.second = Primary(), Primary()
-        self.refresher = Refresher(store, nursery, lambda: 0.0, self.statuses.append)
+        self.refresher = Refresher(store, nursery, lambda: 0.0, self.hear)
         self.nursery = nursery
 
-    def start(self, more: str = "", *, both: bool = False, key: str = "") -> None:
+    def hear(self, news: FromSecondaries) -> None:
+        if isinstance(news, SecondaryStatus):
+            self.statuses.append(news)
+        elif isinstance(news, Members):
+            self.members = [zone.name for zone in news.zones]
+
+    def start(self, more: str = "", *, both: bool = False, key: str = "", after: str = "") -> None:
         primaries = [self.first, self.second] if both else [self.first]
         listed = ", ".join(f'"127.0.0.1:{primary.port}{key and " key:" + key}"' for primary in primaries)
-        text = f'{more}[[zone]]\nname = "example.com"\nprimaries = [{listed}]\n'
+        text = f'{more}[[zone]]\nname = "example.com"\nprimaries = [{listed}]\n{after}'
         text += f'[[key]]\nname = "{key}"\nsecret = "c2VjcmV0"\n' if key else ""
         settings = parse_settings(SERVER + text, self.folder / "waypost.toml")
         stage_zones(settings, self.store, 1000.0)()
@@ -218,6 +241,68 @@ async def test_half_a_transfer_changes_nothing(stage: Stage, after: int) -> None
     assert stage.status.error == ""
 
 
+class TestCatalogs:
+    """The first primary has the catalog, and the second one the members."""
+
+    @pytest.fixture
+    async def catalog(self, stage: Stage) -> Stage:
+        stage.first.whole = [VERSION, listed("a", "net"), listed("b", "org")]
+        text = (
+            f'catalog = "consumer"\n[zone.members]\nprimaries = ["127.0.0.1:{stage.second.port}"]\n'
+            '[[zone]]\nname = "org"\nnameservers = ["ns.example.net"]\n'
+        )
+        stage.start(after=text)
+        await until(lambda: transferred(stage, b"\3net\0"))
+        return stage
+
+    async def test_members_come_and_go(self, catalog: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        assert catalog.members == [b"\3net\0"]
+        assert "refused: org. in the catalog example.com. is a zone of the configuration" in caplog.text
+        catalog.first.serial, catalog.first.whole = 2, [VERSION, listed("a", "de"), listed("b", "org")]
+        catalog.refresher.notify(APEX)
+        await until(lambda: transferred(catalog, b"\2de\0"))
+        assert catalog.members == [b"\2de\0"]
+        assert catalog.store.find_zone(b"\3net\0") is None
+        assert catalog.store.read_timers(b"\3net\0") is None
+        assert catalog.store.find_zone(b"\3org\0") is not None, "it is none of the members"
+        assert IXFR not in catalog.first.asked
+        assert caplog.text.count("refused") == 1
+
+    @pytest.mark.parametrize("whole", [[], [b"\7version\xc0\x0c\0\x10\0\1\0\0\0\0\0\2\x011"]])
+    async def test_a_broken_one_changes_nothing(self, catalog: Stage, whole: Records) -> None:
+        catalog.first.serial, catalog.first.whole = 2, whole
+        catalog.refresher.notify(APEX)
+        await catalog.until(lambda status: "a broken catalog" in status.error)
+        assert catalog.members == [b"\3net\0"]
+        assert transferred(catalog, b"\3net\0")
+        served = catalog.store.find_zone(APEX)
+        assert served is not None
+        assert served.serial == 1
+
+    async def test_a_new_label_lets_a_zone_begin_anew(self, catalog: Stage) -> None:
+        catalog.second.serial = 0  # older than ours: a zone that does not begin anew would not take it
+        catalog.first.serial, catalog.first.whole = 2, [VERSION, listed("c", "net")]
+        catalog.refresher.notify(APEX)
+        await until(lambda: transferred(catalog, b"\3net\0", 0))
+
+    async def test_a_restart_knows_them(self, catalog: Stage) -> None:
+        catalog.first.refuses = True
+        again = Refresher(catalog.store, catalog.nursery, lambda: 0.0, catalog.hear)
+        catalog.members = []
+        again.replace(catalog.refresher.settings, [KEY])
+        assert catalog.members == [b"\3net\0"]
+
+    async def test_who_is_just_configured_is_not_touched(self, catalog: Stage) -> None:
+        """The zones are those of a new configuration already, of which the refresher has not been told yet."""
+        settings = catalog.refresher.settings
+        net = Zone(b"\3net\0", nameservers=(b"\2ns\0",))
+        stage_zones(msgspec.structs.replace(settings, zones=(*settings.zones, net)), catalog.store, 1000.0)()
+        catalog.first.serial, catalog.first.whole = 2, [VERSION]
+        catalog.refresher.notify(APEX)
+        await catalog.until(lambda status: "just being changed" in status.error)
+        assert catalog.store.find_zone(b"\3net\0") is not None
+
+
 class TestPrimariesThatLie:
     async def test_about_a_newer_serial(self, stage: Stage) -> None:
         stage.start()
@@ -299,7 +384,7 @@ async def test_a_restart_knows_when_it_is_due(stage: Stage) -> None:
     stage.start()
     await stage.until(lambda status: status.serial == 1)
     asked, last_check = len(stage.first.asked), stage.status.last_check
-    again = Refresher(stage.store, stage.nursery, lambda: 0.0, stage.statuses.append)
+    again = Refresher(stage.store, stage.nursery, lambda: 0.0, stage.hear)
     settings = parse_settings(
         SERVER + f'[[zone]]\nname = "example.com"\nprimaries = ["127.0.0.1:{stage.first.port}"]\n',
         stage.folder / "waypost.toml",

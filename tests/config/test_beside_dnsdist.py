@@ -1,0 +1,73 @@
+"""config/beside/dnsdist with the real dnsdist: the client behind it counts, over UDP and TCP."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.config.neighbours import BESIDE, Neighbour, answer, ask, find_program, replace, two_sites, waypost_of
+from tests.steering.running import Waypost, eventually, free_port
+
+NAME = "www.gslb.example.com"
+ONE, TWO = "127.0.0.1", "127.0.0.2"
+MORE = """
+[[load_balancer]]
+name = "geo.gslb.example.com"
+types = ["A"]
+default_pools = ["one"]
+fallback_pool = "one"
+network_pools = { "127.1.0.0/16" = ["two"] }
+"""
+
+
+@contextmanager
+def both(folder: Path) -> Iterator[tuple[Waypost, Neighbour, socket.socket]]:
+    """waypost and dnsdist with the example, and the site that can fall."""
+    program = find_program("dnsdist", "dnsdist")
+    shutil.copytree(BESIDE / "dnsdist", folder, dirs_exist_ok=True)
+    config, other = folder / "waypost.toml", folder / "dnsdist.conf"
+    dnsdist = Neighbour([program, "--supervised", "--disable-syslog", "-C", other], folder)
+    with two_sites() as (one, port):
+        listen = f"127.0.0.1:{free_port()}"
+        replace(config, ("port = 8080", f"port = {port}"), ("127.0.0.1:5300", listen))
+        replace(other, ("127.0.0.1:5300", listen), ("127.0.0.1:5353", f"127.0.0.1:{dnsdist.port}"))
+        replace(other, ('newServer{address="192.0.2.53:53"}', "setSecurityPollSuffix('')"))
+        replace(other, ("checkType=", "checkInterval=1, maxCheckFailures=1, checkType="))
+        config.write_text(config.read_text() + MORE)
+        with waypost_of(config) as waypost:
+            waypost.start()
+            with dnsdist.running("gslb.example.com"):
+                yield waypost, dnsdist, one
+
+
+def test_an_origin_that_goes_down_changes_what_dnsdist_answers(tmp_path: Path) -> None:
+    with both(tmp_path) as (waypost, dnsdist, one):
+        dnsdist.answers(ONE, NAME)
+        port = one.getsockname()[1]
+        one.close()
+        dnsdist.answers(TWO, NAME)
+        with socket.create_server(("127.0.0.1", port)):
+            dnsdist.answers(ONE, NAME)
+            waypost.stop()
+            eventually(lambda: answer(dnsdist.port, NAME) in ("", "SERVFAIL"), dnsdist.log)
+            waypost.start()
+            dnsdist.answers(ONE, NAME)
+
+
+def test_the_client_behind_dnsdist_counts(tmp_path: Path) -> None:
+    with both(tmp_path) as (_, dnsdist, _):
+        dnsdist.answers(ONE, "geo.gslb.example.com")
+        for tcp in (False, True):
+            for source, expected in (("127.0.0.1", ONE), ("127.1.0.1", TWO), ("127.0.0.9", ONE)):
+                reply = ask(dnsdist.port, "geo.gslb.example.com", tcp=tcp, source=source)
+                assert reply is not None, dnsdist.log()
+                assert [rdata.to_text() for rrset in reply.answer for rdata in rrset] == [expected], (source, tcp)
+
+
+def test_who_passes_by_dnsdist_is_not_answered(tmp_path: Path) -> None:
+    with both(tmp_path) as (waypost, _, _):
+        (port,) = (int(each.rpartition(":")[2]) for each in eventually(waypost.status, waypost.log).listen)
+        assert ask(port, NAME) is None
+        assert ask(port, NAME, tcp=True) is None
+        assert ask(port, NAME, source="127.0.0.9") is not None

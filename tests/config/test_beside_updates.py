@@ -1,0 +1,197 @@
+"""config/beside/dns_update and powerdns_api with the real BIND, Knot DNS and PowerDNS."""
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.query
+import dns.tsig
+import dns.update
+import pytest
+
+from tests.config.neighbours import BESIDE, Neighbour, answer, find_program, replace, two_sites, waypost_of
+from tests.steering.running import Waypost, eventually, free_port
+
+NAME = "www.example.com"
+ONE, TWO, OTHER = "127.0.0.1", "127.0.0.2", "192.0.2.77"
+KEY = dns.tsig.Key("waypost", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM=", "hmac-sha256")
+
+
+def bind(folder: Path) -> Neighbour:
+    server = Neighbour([find_program("named", "bind9"), "-g", "-c", folder / "named.conf"], folder)
+    replace(
+        folder / "named.conf",
+        ("/var/cache/bind", str(folder)),
+        ("port 5353", f"port {server.port}"),
+        ("recursion no;", f'recursion no; listen-on-v6 {{ none; }}; pid-file "{folder}/pid"; session-keyfile none;'),
+    )
+    with (folder / "named.conf").open("a") as file:
+        file.write("controls { };\n")
+    return server
+
+
+def knot(folder: Path) -> Neighbour:
+    server = Neighbour([find_program("knotd", "knot"), "-c", folder / "knot.conf"], folder)
+    replace(
+        folder / "knot.conf",
+        ("127.0.0.1@5353", f"127.0.0.1@{server.port}\n    rundir: {folder}\n\ndatabase:\n    storage: {folder}"),
+        ("/var/lib/knot", str(folder)),
+    )
+    return server
+
+
+def powerdns(folder: Path) -> Neighbour:
+    program, tool = find_program("pdns_server", "pdns-server"), find_program("pdnsutil", "pdns-server")
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
+    if not schema.exists():
+        pytest.skip("the backend for SQLite is not installed: apt-get install pdns-backend-sqlite3")
+    sqlite = find_program("sqlite3", "sqlite3")
+    database = folder / "pdns.sqlite3"
+    subprocess.run([sqlite, database], input=schema.read_bytes(), check=True)
+    replace(folder / "pdns.conf", ("/var/lib/powerdns/pdns.sqlite3", str(database)))
+    (folder / "zone").write_text((BESIDE / "dns_update" / "example.com.zone").read_text())
+    for arguments in (
+        ["load-zone", "example.com", "zone"],
+        ["import-tsig-key", "waypost", "hmac-sha256", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM="],
+        ["set-meta", "example.com", "TSIG-ALLOW-DNSUPDATE", "waypost"],
+    ):
+        subprocess.run([tool, f"--config-dir={folder}", *arguments], check=True, cwd=folder, capture_output=True)
+    options = ["--local-address=127.0.0.1", "--local-port={port}", "--daemon=no", "--guardian=no", "--disable-syslog"]
+    return Neighbour(
+        [program, f"--config-dir={folder}", *options, f"--socket-dir={folder}", "--setuid=", "--setgid="], folder
+    )
+
+
+SERVERS: dict[str, Callable[[Path], Neighbour]] = {"bind": bind, "knot": knot, "powerdns": powerdns}
+
+
+@contextmanager
+def both(
+    folder: Path, example: str, start: Callable[[Path], Neighbour]
+) -> Iterator[tuple[Waypost, Neighbour, socket.socket]]:
+    """The other server, which runs, and waypost, which does not yet."""
+    shutil.copytree(BESIDE / example, folder, dirs_exist_ok=True)
+    config = folder / "waypost.toml"
+    if example == "powerdns_api":
+        port = free_port()
+        replace(config, ("127.0.0.1:8081", f"127.0.0.1:{port}"))
+        replace(folder / "pdns.conf", ("webserver-port=8081", f"webserver-port={port}"))
+    server = start(folder)
+    with two_sites() as (one, port), server.running(NAME):
+        replace(config, ("port = 8080", f"port = {port}"))
+        if example == "dns_update":
+            replace(config, ("127.0.0.1:5353", f"127.0.0.1:{server.port}"))
+        with waypost_of(config, command="probe", workers=0) as waypost:
+            yield waypost, server, one
+
+
+@pytest.mark.parametrize(
+    ("example", "server"), [*(("dns_update", name) for name in SERVERS), ("powerdns_api", "powerdns")]
+)
+def test_an_origin_that_goes_down_changes_the_zone_of_the_other_server(
+    tmp_path: Path, example: str, server: str
+) -> None:
+    with both(tmp_path, example, SERVERS[server]) as (waypost, other, one):
+        waypost.start()
+        other.answers(ONE, NAME)
+        port = one.getsockname()[1]
+        one.close()
+        other.answers(TWO, NAME)
+        waypost.destroy()
+        assert answer(other.port, NAME) == TWO  # it serves on
+        with socket.create_server(("127.0.0.1", port)):
+            waypost.start()
+            other.answers(ONE, NAME)
+        assert "ERROR" not in waypost.log()
+        assert answer(other.port, NAME) in (ONE, TWO)
+        (update,) = eventually(waypost.status, waypost.log).updates
+        assert (update.conflicts, update.problem) == (0, "")
+        assert "c2VjcmV0" not in waypost.log()
+
+
+def write(port: int, address: str) -> None:
+    """As somebody else."""
+    message = dns.update.UpdateMessage("example.com", keyring=KEY)
+    message.replace("www", 30, "A", address)
+    assert dns.query.tcp(message, "127.0.0.1", 5, port).rcode() == 0
+
+
+@pytest.mark.parametrize("on_conflict", ["adopt", "stop"])
+def test_what_somebody_else_writes_is_not_fought_over(tmp_path: Path, on_conflict: str) -> None:
+    with both(tmp_path, "dns_update", bind) as (waypost, other, one):
+        replace(waypost.config, ('type = "dns_update"', f'type = "dns_update"\non_conflict = "{on_conflict}"'))
+        waypost.start()
+        port = one.getsockname()[1]
+        one.close()
+        other.answers(TWO, NAME)
+        write(other.port, OTHER)
+        with socket.create_server(("127.0.0.1", port)) as again:
+            waypost.logged("somebody else has written www.example.com. A 192.0.2.77")
+            assert answer(other.port, NAME) == OTHER
+            again.close()
+            eventually(lambda: waypost.log().count("one/one (127.0.0.1) is DOWN") == 2, waypost.log)
+            if on_conflict == "adopt":
+                other.answers(TWO, NAME)
+            else:
+                waypost.reload("the configuration is in force")
+                other.answers(TWO, NAME)
+            (update,) = eventually(waypost.status, waypost.log).updates
+            assert update.conflicts == 1
+
+
+def test_a_wrong_key_is_told_and_what_is_there_stays(tmp_path: Path) -> None:
+    with both(tmp_path, "dns_update", bind) as (waypost, other, one):
+        replace(waypost.config, ("c2VjcmV0IG9m", "c2VjcmV0IG9n"))
+        one.close()
+        waypost.start()
+        waypost.logged("cannot update example.com.")
+        assert answer(other.port, NAME) == ONE
+        replace(waypost.config, ("c2VjcmV0IG9n", "c2VjcmV0IG9m"))
+        waypost.signal(signal.SIGHUP)
+        other.answers(TWO, NAME)
+
+
+def test_a_server_that_is_away_is_written_when_it_is_back(tmp_path: Path) -> None:
+    shutil.copytree(BESIDE / "dns_update", tmp_path, dirs_exist_ok=True)
+    other = bind(tmp_path)
+    with two_sites() as (one, port):
+        replace(
+            tmp_path / "waypost.toml", ("port = 8080", f"port = {port}"), ("127.0.0.1:5353", f"127.0.0.1:{other.port}")
+        )
+        with waypost_of(tmp_path / "waypost.toml", command="probe", workers=0) as waypost:
+            one.close()
+            waypost.start()
+            waypost.logged("cannot update example.com. at")
+            with other.running(NAME):
+                other.answers(TWO, NAME)
+                waypost.logged("is up to date again")
+
+
+OWN = """
+[[zone]]
+name = "own.test"
+nameservers = ["ns1.own.test"]
+
+[[load_balancer]]
+name = "www.own.test"
+types = ["A"]
+default_pools = ["one", "two"]
+fallback_pool = "one"
+"""
+
+
+def test_waypost_may_answer_for_zones_of_its_own_too(tmp_path: Path) -> None:
+    with both(tmp_path, "dns_update", bind) as (waypost, other, one):
+        waypost.command, waypost.workers = "run", 1
+        replace(waypost.config, ("[server]", f'[server]\nlisten = ["127.0.0.1:{waypost.port}"]'))
+        waypost.config.write_text(waypost.config.read_text() + OWN)
+        waypost.start()
+        assert waypost.answer(NAME) == "REFUSED"  # the other server's
+        waypost.answers(ONE, "www.own.test")
+        one.close()
+        waypost.answers(TWO, "www.own.test")
+        other.answers(TWO, NAME)

@@ -1,0 +1,42 @@
+"""waypost beside: the list of ways, and a way for one's own configuration."""
+
+import json
+from pathlib import Path
+
+from steering.beside.ways import WAYS
+from tests.steering.running import run_command, web_settings
+
+SERVER = '[server]\nlisten = ["192.0.2.53:53"]\nstate = "state"\n'
+
+
+def test_the_ways_are_listed() -> None:
+    said = run_command("beside")
+    assert said.returncode == 0
+    assert [line.split()[0] for line in said.stdout.splitlines()] == list(WAYS)
+    assert json.loads(run_command("beside", "--json").stdout) == {name: way.summary for name, way in WAYS.items()}
+
+
+def test_a_way_has_the_zone_and_address_of_the_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "waypost.toml"
+    config.write_text(SERVER + web_settings(80))
+    said = run_command("beside", "dnsdist", str(config), "--server", "192.0.2.54:53")
+    assert said.returncode == 0, said.stderr
+    assert (
+        'newServer{address="192.0.2.53:53", pool="waypost", useProxyProtocol=true, checkName="example.com."'
+        in said.stdout
+    )
+    assert 'setLocal("192.0.2.54:53")' in said.stdout
+    assert "Names and addresses of the example" not in said.stdout
+    files = json.loads(run_command("beside", "delegation", "--zone", "lb.test", "--json").stdout)
+    assert list(files) == ["example.com.zone", "waypost.toml"]
+    assert 'name = "lb.test"' in files["waypost.toml"]
+
+
+def test_what_is_wrong_is_told() -> None:
+    said = run_command("beside", "dnsdits")
+    assert (said.returncode, said.stderr) == (2, 'dnsdits: no such way; did you mean "dnsdist"?\n')
+    assert run_command("beside", "dnsdist", "--waypost", "somewhere").returncode == 2
+    assert (
+        "# Names and addresses of the example; for your own: --zone, --waypost, --server"
+        in run_command("beside", "dnsdist").stdout
+    )
