@@ -18,16 +18,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import trio
 
 from geodata.edition import Edition, EditionWatch, describe_older, look_at
-from monitors.health import Row
 from monitors.history import History, Past
 from monitors.mailbox import Report, ReportError
 from monitors.monitor import Result, Target
@@ -36,39 +33,29 @@ from monitors.ping import PingNotPermitted, check_ping_permission
 from monitors.probes import ping_families
 from monitors.probes.external import ExternalMonitor
 from monitors.scheduler import Scheduler, open_scheduler
-from steering.balance.pools import judge_pool
 from steering.beside.updater import Updater, concerns
 from steering.beside.writer import ExportWriter
-from steering.cookies import SECRET_SIZE, make_secret, read_secrets
-from steering.files import replace_file
-from steering.judgement import OriginState, Watch
-from steering.keeper import HealthKeeper, KeptHealth, KeptReport, OriginName, targets_of
+from steering.cookies import SECRET_SIZE
+from steering.judgement import OriginState
+from steering.keeper import HealthKeeper, KeptReport, OriginName, targets_of
 from steering.messages import (
     Configured,
     Counted,
     ForceRequest,
-    FromSecondaries,
     HealthChanged,
     Hello,
     LoadReported,
-    MapFile,
-    MonitorStatus,
     Notified,
     OriginHealth,
-    OriginStatus,
-    OverrideStatus,
-    PoolStatus,
-    Secondaries,
-    SecondaryStatus,
     Status,
     ToControl,
     UpdateAsked,
     UpdateDone,
     WorkerStatus,
-    ZoneStatus,
 )
 from steering.metrics import Probed
 from steering.news import (
+    PoolTally,
     describe_freed,
     describe_hold,
     describe_origin,
@@ -76,7 +63,6 @@ from steering.news import (
     describe_removed,
     describe_warning,
 )
-from steering.orders import Order
 from steering.overrides import (
     Override,
     OverrideError,
@@ -84,21 +70,28 @@ from steering.overrides import (
     clear_overrides,
     describe_override,
     drop_expired,
-    order_override,
 )
 from steering.prepare import Prepared, PrepareError, prepare, prepare_maps
-from steering.problems import SettingsError
+from steering.problems import ConfigurationError, SettingsError
 from steering.process import ControlEnd, beat_while_well, wait_for_end
-from steering.secondaries import SecondaryZones
+from steering.secret_files import load_cookie_secrets, load_keys
 from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
-from steering.settings import Origin, Pool, Server, Settings, Zone, load_settings
-from steering.values import parse_secret
+from steering.served_zones import ServedZones
+from steering.settings import Origin, Pool, Server, Settings, load_settings
+from steering.state_files import (
+    NOTIFY_FOLDER,
+    Running,
+    read_overrides,
+    read_rows,
+    read_running,
+    write_overrides,
+    write_rows,
+    write_running,
+)
+from steering.statuses import make_override_statuses, make_pool_status
 from steering.wire import name_to_text
-from steering.zones.load import LoadReport
-from steering.zones.notify import NotifySender
-from steering.zones.tsig import Key
 
 FIRST_RESULTS_MARGIN = 5.0
 """Seconds that the first results may take beyond the timeouts of their monitors."""
@@ -115,29 +108,6 @@ KEEP_AT_LEAST = 60.0
 """Seconds after which they are kept though no state has changed."""
 
 logger = logging.getLogger("waypost.control")
-
-
-class ConfigurationError(Exception):
-    """A configuration that cannot be taken on this machine; every problem."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
-
-
-class Running(msgspec.Struct, frozen=True):
-    """The configuration that is in force; kept in the state directory for a control that has to be restarted."""
-
-    settings: Settings
-    maps: tuple[MapFile, ...]
-    zones: tuple[LoadReport, ...]
-    cookie_secrets: tuple[bytes, ...]
-    since: float
-    """Unix seconds."""
-    editions: tuple[Edition, ...] = ()
-    """Of the files that the maps are made from."""
-    keys: tuple[Key, ...] = ()
-    """Of TSIG."""
 
 
 def without_answers(settings: Settings) -> Settings:
@@ -245,15 +215,9 @@ class Control:
         """Whether a state has changed since the rows were kept."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
         self._counters: dict[int, Counted] = {}
-        self._tallies: dict[str, _Tally] = {}
+        self._tallies: dict[str, PoolTally] = {}
         """By pool."""
-        self._notify = NotifySender(nursery)
-        self._secondaries = SecondaryZones(nursery, self._take_news)
-        self._statuses: dict[bytes, SecondaryStatus] = {}
-        self._serials: dict[bytes, int] = {}
-        """Of the zones that were updated since the configuration is in force."""
-        self._members: tuple[Zone, ...] = ()
-        """What catalogs add to the zones of the configuration."""
+        self._zones = ServedZones(nursery, self._configure_workers, self._reply_to_update)
         health.on_change = self._tell_health
         health.on_turn = self._tell_turn
         health.on_warning = self._tell_warning
@@ -274,8 +238,8 @@ class Control:
     async def take(self, settings: Settings) -> None:
         """Make a configuration the one in force; raises ConfigurationError, and then nothing has changed."""
         self._check_machine(settings)
-        secrets = _load_secrets(settings.server) if self._answers else ()
-        keys = _load_keys(settings, self._path)
+        secrets = load_cookie_secrets(settings.server, os.urandom(SECRET_SIZE)) if self._answers else ()
+        keys = load_keys(settings, self._path)
         targets = targets_of(settings)
         try:
             self._http.expect(settings.http, self)
@@ -314,7 +278,7 @@ class Control:
         self._enforce(running)
         for report in prepared.zones:
             if report.changed:
-                self._notify.tell(report.apex)
+                self._zones.tell(report.apex)
 
     async def resume(self, running: Running) -> None:
         """Go on where a control that died has left."""
@@ -346,28 +310,18 @@ class Control:
         write_running(running)
         self._notifications.replace(running.settings.notifiers)
         self.exports.replace(running.settings.exports, running.settings.pools)
-        self._serials = {}
-        self._take_zones(running)
-        settings = msgspec.structs.replace(running.settings, keys=(), notifiers=())
-        self._secondaries.replace(Secondaries(settings, running.keys))
+        self._zones.replace(running.settings, running.zones, running.keys)
         self.updates.replace(running.settings)
         for event in describe_removed(before.settings, running.settings, time.time()) if before else ():
             self._notifications.tell(event)
-        self._tallies = {pool.name: _Tally(pool) for pool in enabled}
+        self._tallies = {pool.name: PoolTally(pool) for pool in enabled}
         for name, state in self._health.states.items():
             self._tallies[name[0]].count(None, state)
             for event in describe_origin(*self._origins[name], None, state):
                 self._notifications.tell(event)
         for pool in enabled:
             self._tell_pool(pool)
-        for connection in self._workers:
-            connection.send(self._configured())
-
-    def _take_zones(self, running: Running) -> None:
-        zones = (*self._members, *running.settings.zones)
-        self._notify.replace(zones, running.keys)
-        secondaries = {zone.name for zone in zones if zone.primaries}
-        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in secondaries}
+        self._configure_workers()
 
     def _check_machine(self, settings: Settings) -> None:
         """What cannot be had: other sockets or another state directory now, or pings without permission."""
@@ -448,8 +402,7 @@ class Control:
             return
         self._running = msgspec.structs.replace(running, maps=prepared.maps, editions=prepared.editions)
         write_running(self._running)
-        for connection in self._workers:
-            connection.send(self._configured())
+        self._configure_workers()
         logger.info("a geo source was replaced: %d maps in %.1f s", len(prepared.maps), prepared.seconds)
 
     async def feed(self, connection: Connection[ToControl]) -> None:
@@ -462,20 +415,28 @@ class Control:
                     self._workers[connection] = message
                     self._counters[message.number] = Counted()
                 elif isinstance(message, Notified):
-                    self._secondaries.notify(message)
+                    self._zones.notify(message)
                 elif isinstance(message, UpdateAsked):
-                    self._secondaries.update(message)
+                    self._zones.update(message)
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
             del self._workers[connection]
 
+    def _configure_workers(self) -> None:
+        for connection in self._workers:
+            connection.send(self._configured())
+
+    def _reply_to_update(self, done: UpdateDone) -> None:
+        for connection, hello in self._workers.items():
+            if hello is not None and hello.number == done.worker:
+                connection.send(done)
+
     def _configured(self) -> Configured:
         assert self._running is not None, "workers are fed when there is something to tell"
         health = tuple(OriginHealth(*key, verdict) for key, verdict in self._health.verdicts.items())
         # Workers have the store, and tell nobody.
-        zones = (*self._members, *self._running.settings.zones)
-        zones = tuple(zone for zone in zones if zone.allow_transfer or zone.primaries or zone.allow_update)
+        zones = tuple(zone for zone in self._zones.all if zone.allow_transfer or zone.primaries or zone.allow_update)
         settings = msgspec.structs.replace(
             self._running.settings, zones=zones, keys=(), notifiers=(), exports=(), updates=(), http=None
         )
@@ -567,48 +528,6 @@ class Control:
         kept = self._health.keep(self._running.settings.monitors)
         write_rows(Path(self._server.state), msgspec.structs.replace(kept, reports=reports))
 
-    def _take_news(self, news: FromSecondaries) -> None:
-        if isinstance(news, SecondaryStatus):
-            self._take_status(news)
-        elif isinstance(news, UpdateDone):
-            self._finish_update(news)
-        elif news.zones != self._members:
-            assert self._running is not None, "what is in force has been told"
-            self._members = news.zones
-            self._take_zones(self._running)
-            for connection in self._workers:
-                connection.send(self._configured())
-
-    def _finish_update(self, done: UpdateDone) -> None:
-        if done.serial is not None:
-            self._serials[done.apex] = done.serial
-            self._notify.tell(done.apex)
-        for connection, hello in self._workers.items():
-            if hello is not None and hello.number == done.worker:
-                connection.send(done)
-
-    def _take_status(self, status: SecondaryStatus) -> None:
-        before = self._statuses.get(status.apex)
-        self._statuses[status.apex] = status
-        if before is not None and before.serial != status.serial:
-            self._notify.tell(status.apex)
-
-    def _zone_statuses(self, running: Running) -> tuple[ZoneStatus, ...]:
-        """Of the zones of the configuration, and of those that catalogs add as of now."""
-        configured = {zone.name for zone in running.settings.zones}
-        reports = [report for report in running.zones if report.apex in configured]
-        members = [LoadReport(zone.name, 0, 0, 0) for zone in self._members if zone.name not in configured]
-        return tuple(map(self._zone_status, (*reports, *members)))
-
-    def _zone_status(self, report: LoadReport) -> ZoneStatus:
-        name = name_to_text(report.apex)
-        status = self._statuses.get(report.apex)
-        if status is None:
-            return ZoneStatus(name, self._serials.get(report.apex, report.serial) or None)
-        return ZoneStatus(
-            name, status.serial, status.expired, status.last_check, status.last_change, status.next_try, status.error
-        )
-
     async def handle(self, request: dict[str, object]) -> dict[str, object]:
         """Answer a request of the control socket."""
         await trio.lowlevel.checkpoint()
@@ -669,7 +588,8 @@ class Control:
         self._overrides = overrides
         self._health.order(overrides)
         self._sleep.cancel()
-        reply: dict[str, object] = msgspec.to_builtins({"overrides": self._override_statuses(), "done": lines})
+        overridden = tuple(make_override_statuses(self._health, now))
+        reply: dict[str, object] = msgspec.to_builtins({"overrides": overridden, "done": lines})
         return reply
 
     def _write_overrides(self, overrides: tuple[Override, ...]) -> None:
@@ -677,14 +597,6 @@ class Control:
             write_overrides(Path(self._server.state), overrides)
         except OSError:
             logger.exception("that overrides have expired could not be kept: they will expire again")
-
-    def _override_statuses(self) -> tuple[OverrideStatus, ...]:
-        now = time.time()
-        return tuple(
-            _order_status(order, override.origin, len(meant))
-            for override, meant in self._health.overridden.items()
-            if (order := order_override(override, now)) is not None
-        )
 
     def _take_report(self, request: dict[str, object]) -> dict[str, object]:
         """A result of another checker, over the control socket."""
@@ -737,7 +649,7 @@ class Control:
         settings = self._running.settings
         pools = []
         for pool in settings.pools:
-            pools.append(self._pool_status(pool))
+            pools.append(make_pool_status(pool, self._health))
             await trio.lowlevel.checkpoint()
         return Status(
             configuration=str(self._path),
@@ -745,129 +657,18 @@ class Control:
             pid=os.getppid(),
             listen=settings.server.listen,
             pools=tuple(pools),
-            zones=self._zone_statuses(self._running),
+            zones=self._zones.statuses(),
             workers=tuple(
                 WorkerStatus(hello.number, hello.pid, **msgspec.structs.asdict(self._counters[hello.number]))
                 for hello in sorted(filter(None, self._workers.values()), key=lambda hello: hello.number)
             ),
             probes=self._scheduler.statistics(),
             held=self._health.held,
-            overrides=self._override_statuses(),
+            overrides=tuple(make_override_statuses(self._health, time.time())),
             notifiers=self._notifications.statistics(),
             exports=self.exports.status(),
             updates=self.updates.status(),
         )
-
-    def _pool_status(self, pool: Pool) -> PoolStatus:
-        judged = judge_pool(pool, self._health.verdicts)
-        origins = tuple(self._origin_status(pool, origin) for origin in pool.origins)
-        causes = {each.cause for each in origins if each.enabled}
-        return PoolStatus(
-            pool.name,
-            pool.enabled,
-            judged.up,
-            pool.monitor,
-            pool.minimum_origins,
-            len(judged.healthy),
-            origins,
-            judged.room,
-            causes.pop() if len(causes) == 1 else "",
-        )
-
-    def _origin_status(self, pool: Pool, origin: Origin) -> OriginStatus:
-        name = pool.name, origin.name
-        status = OriginStatus(origin.name, origin.endpoint, origin.enabled, origin.weight)
-        state = self._health.states.get(name)
-        watches = self._health.watches(name)
-        rows = [row for watch in watches if (row := self._health.table.get(watch.key)) is not None]
-        if state is not None:
-            status = msgspec.structs.replace(
-                status,
-                up=state.up if state.checks is not None or (state.order and state.order.up is not None) else None,
-                since=state.since,
-                rtt=state.rtt,
-                reason=state.reason,
-                evidence=state.evidence,
-                flip_after=None if state.flip_after == math.inf else state.flip_after,
-                checked=max((row.checked for row in rows), default=None),
-                flips=sum(row.flips for row in rows),
-                warning="; ".join(row.warning for row in rows if row.warning),
-                certificate_expires=min(
-                    (row.certificate_expires for row in rows if row.certificate_expires is not None), default=None
-                ),
-                cause=state.cause,
-                share=self._health.verdicts[name].share,
-                addresses=state.addresses,
-                override=None if state.order is None else _order_status(state.order),
-            )
-        if len(watches) > 1:
-            members = tuple(_monitor_status(watch, self._health.table.get(watch.key)) for watch in watches)
-            status = msgspec.structs.replace(status, monitors=members)
-        return status
-
-
-class _Tally:
-    """How many origins of a pool count as up, and how many would by their checks alone."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._needed = pool.minimum_origins
-        # What is not known counts as up.
-        self._up = self._by_checks = sum(origin.enabled for origin in pool.origins)
-
-    def count(self, before: OriginState | None, after: OriginState | None) -> bool:
-        """Note how an origin counts, and did before; whether that makes something else of the pool."""
-        old = self._outcome()
-        self._up += (after is None or after.up) - (before is None or before.up)
-        self._by_checks += _passes(after) - _passes(before)
-        return self._outcome() != old
-
-    def _outcome(self) -> tuple[bool, bool]:
-        return self._up >= self._needed, self._by_checks >= self._needed
-
-
-def _passes(state: OriginState | None) -> bool:
-    return state is None or state.checks is not False
-
-
-def _order_status(order: Order, origin: str = "", count: int = 0) -> OverrideStatus:
-    return OverrideStatus(order.state, order.reason, order.by, order.since, order.until, origin, count)
-
-
-def _monitor_status(watch: Watch, row: Row | None) -> MonitorStatus:
-    if row is None:
-        return MonitorStatus(watch.monitor.name, watch.role)
-    return MonitorStatus(watch.monitor.name, watch.role, row.healthy, row.reason, row.evidence, row.rtt, row.checked)
-
-
-Kept = TypeVar("Kept")
-OVERRIDES_FILE = "overrides.json"
-HEALTH_FILE = "health.msgpack"
-
-
-def write_overrides(state: Path, overrides: tuple[Override, ...]) -> None:
-    """Keep what people have ordered; raises OSError."""
-    replace_file(state / OVERRIDES_FILE, msgspec.json.format(msgspec.json.encode(overrides)), durable=True)
-
-
-def read_overrides(state: Path) -> tuple[Override, ...]:
-    """What people have ordered; nothing, with the reason in the log, if that cannot be read."""
-    decode = msgspec.json.Decoder(tuple[Override, ...]).decode
-    return _read_kept(state / OVERRIDES_FILE, decode, "the overrides cannot be read; none is in force") or ()
-
-
-def write_rows(state: Path, kept: KeptHealth) -> None:
-    """Keep the rows; a disk that is full costs a restart its memory, and nobody a state."""
-    try:
-        replace_file(state / HEALTH_FILE, msgspec.msgpack.encode(kept))
-    except OSError as error:
-        logger.error("the states could not be kept for a restart: %s", error)  # noqa: TRY400 - again each few seconds
-
-
-def read_rows(state: Path) -> KeptHealth | None:
-    """The rows of before a restart; None if there are none, or, with the reason in the log, if they cannot be read."""
-    decode = msgspec.msgpack.Decoder(KeptHealth).decode
-    trouble = "the states of before the restart cannot be read; they do not count"
-    return _read_kept(state / HEALTH_FILE, decode, trouble)
 
 
 def _look_at(path: str) -> Edition | None:
@@ -875,69 +676,3 @@ def _look_at(path: str) -> Edition | None:
         return look_at(path)
     except OSError:
         return None
-
-
-NOTIFY_FOLDER = "notify"
-"""Of the state directory: what notifiers remember, and what they have still to deliver."""
-RUNNING_FILE = "running.msgpack"
-
-
-def write_running(running: Running) -> None:
-    """Keep what is in force; a disk that is full costs a restarted control its memory, and nobody an answer."""
-    try:
-        replace_file(Path(running.settings.server.state) / RUNNING_FILE, msgspec.msgpack.encode(running))
-    except OSError:
-        logger.exception("the configuration in force could not be kept for a restart of control")
-
-
-def read_running(state: Path) -> Running | None:
-    """What was in force; None if nothing was, or, with the reason in the log, if that cannot be read."""
-    decode = msgspec.msgpack.Decoder(Running).decode
-    return _read_kept(state / RUNNING_FILE, decode, "what was in force before cannot be read; it does not count")
-
-
-def _read_kept(path: Path, decode: Callable[[bytes], Kept], trouble: str) -> Kept | None:
-    """What a file of the state directory has; None if there is none, or, with `trouble` in the log, if it is no use."""
-    try:
-        return decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        logger.exception("%s", trouble)
-        return None
-
-
-COOKIE_FILE = "cookie.secret"
-
-
-def _load_secrets(server: Server) -> tuple[bytes, ...]:
-    """The secrets for DNS cookies: the operator's, or one of our own that is kept; raises ConfigurationError."""
-    path = Path(server.cookie_secrets or Path(server.state) / COOKIE_FILE)
-    try:
-        if server.cookie_secrets is None and not path.exists():
-            replace_file(path, make_secret(os.urandom(SECRET_SIZE)).encode())
-        return read_secrets(path.read_text(), str(path))
-    except SettingsError as error:
-        raise ConfigurationError(map(str, error.problems)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{path}: {error}"]) from error
-
-
-def _load_keys(settings: Settings, path: Path) -> tuple[Key, ...]:
-    """The keys for TSIG, those in files read; raises ConfigurationError, which never has a secret."""
-    keys, problems = [], []
-    for key in settings.keys:
-        secret = key.secret
-        try:
-            if key.secret_file is not None:
-                secret = parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: {reason}")
-        except ValueError:
-            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: not Base64")
-        if secret is not None:
-            keys.append(Key(key.name, key.algorithm, secret))
-    if problems:
-        raise ConfigurationError(problems)
-    return tuple(keys)

@@ -1,4 +1,5 @@
-"""News: what people are told of the origins and pools of a configuration, as Events for `monitors.notify`.
+"""News: what people are told of the origins and pools of a configuration, as Events for `monitors.notify`; PoolTally
+sees when there is any of a pool.
 
 Rules for this file: pure. What is told is how things are now. It may have been told before: who is told knows that.
 """
@@ -114,3 +115,26 @@ def _watched(settings: Settings) -> Iterator[tuple[str, str]]:
         if pool.enabled:
             yield pool.name, ""
             yield from ((pool.name, origin.name) for origin in pool.origins if origin.enabled)
+
+
+class PoolTally:
+    """How many origins of a pool count as up, and how many would by their checks alone."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._needed = pool.minimum_origins
+        # What is not known counts as up.
+        self._up = self._by_checks = sum(origin.enabled for origin in pool.origins)
+
+    def count(self, before: OriginState | None, after: OriginState | None) -> bool:
+        """Note how an origin counts, and did before; whether that makes something else of the pool."""
+        old = self._outcome()
+        self._up += (after is None or after.up) - (before is None or before.up)
+        self._by_checks += _passes(after) - _passes(before)
+        return self._outcome() != old
+
+    def _outcome(self) -> tuple[bool, bool]:
+        return self._up >= self._needed, self._by_checks >= self._needed
+
+
+def _passes(state: OriginState | None) -> bool:
+    return state is None or state.checks is not False

@@ -1,4 +1,4 @@
-"""Problem and SettingsError: what is wrong with a settings file, and where.
+"""Problem and SettingsError: what is wrong with a settings file, and where; ConfigurationError: with this machine.
 
 A key is a path into the TOML document, as a tuple: ("pool", 2, "origin", 0, "weight"). Positions count
 from 0.
@@ -49,6 +49,14 @@ class SettingsError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be taken on this machine; every problem."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
 
 
 def locate_problems(

@@ -57,7 +57,7 @@ WAITING = re.compile(
     r"|monitors/(probes|notify)/|monitors/scheduler\.py"
 )
 """Where DESIGN.md allows trio; besides, a file whose docstring begins with TRIO."""
-PROGRAMS = {"cli", "control", "keeper", "log", "worker", "supervisor", "systemd", "prepare", "offline"}
+PROGRAMS = {"cli", "control", "keeper", "log", "worker", "supervisor", "systemd", "prepare", "offline", "state_files"}
 """Files of steering/ that start, join, time and log things; the others are pure or wait."""
 OF_SOCKET = re.compile(r"[A-Z0-9_]+|inet_(pton|ntop|aton|ntoa)|gaierror|AddressFamily")
 """What a pure file may use of socket: its numbers, addresses as text, types and errors. None of it opens a socket."""

@@ -120,7 +120,12 @@ class Waypost:
 
     def worker(self) -> int:
         """The process of the first worker that control feeds."""
-        return eventually(self.status, self.log).workers[0].pid
+
+        def first() -> int | None:
+            status = self.status()
+            return status.workers[0].pid if status is not None and status.workers else None
+
+        return eventually(first, self.log)
 
     def control(self) -> int:
         """The process of control: the one that listens on the control socket."""

@@ -25,21 +25,15 @@ from monitors.notify.event import Event
 from monitors.scheduler import Statistics, open_scheduler
 from steering import control
 from steering.balance.pools import Verdict
-from steering.control import (
-    FIRST_RESULTS_MARGIN,
-    GEO_INTERVAL,
-    STALL_LIMIT,
-    ConfigurationError,
-    Control,
-    read_running,
-    without_answers,
-)
+from steering.control import FIRST_RESULTS_MARGIN, GEO_INTERVAL, STALL_LIMIT, Control, without_answers
 from steering.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
 from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError
+from steering.problems import ConfigurationError
 from steering.serve.http import HttpError
 from steering.settings import Http, Settings, load_settings
+from steering.state_files import read_overrides, read_running, write_rows
 from steering.zones.tsig import Key
 from tests.geodata.mmdb import write_networks
 from tests.steering.running import web_settings
@@ -694,7 +688,7 @@ class TestHttp:
         self, stage: Stage, caplog: pytest.LogCaptureFixture
     ) -> None:
         await stage.taken()
-        running = control.read_running(stage.state)
+        running = read_running(stage.state)
         assert running is not None
         stage.http.problem = "http.listen: cannot listen"
         await stage.new_control().resume(running)
@@ -740,7 +734,7 @@ class TestForce:
         stage.notifications.news()
         reply = await stage.force("site-1", "down", lasts=7200.0, reason="new disks")
         assert [str(line).split(" until ")[0] for line in listed(reply["done"])] == ["site-1 forced down by ann"]
-        [kept] = control.read_overrides(stage.state)
+        [kept] = read_overrides(stage.state)
         assert (kept.origin, kept.state, kept.by, kept.reason) == ("site-1", "down", "ann", "new disks")
         assert kept.until is not None
         assert kept.until - kept.since == 7200
@@ -771,7 +765,7 @@ class TestForce:
         assert len(listed(reply["done"])) == 1
         assert (await stage.status()).overrides == ()
         assert (await stage.status()).pools[0].up
-        assert control.read_overrides(stage.state) == ()
+        assert read_overrides(stage.state) == ()
 
     async def test_the_end_is_told_also_of_an_origin_that_nothing_checks(self, stage: Stage) -> None:
         await stage.taken()
@@ -846,7 +840,7 @@ class TestForce:
         status = await stage.status()
         assert [(pool.up, pool.cause) for pool in status.pools] == [(True, ""), (True, "")]
         assert status.overrides == ()
-        assert control.read_overrides(stage.state) == ()
+        assert read_overrides(stage.state) == ()
         told = [(event.kind, event.origin) for event in stage.notifications.events]
         assert told.count(("freed", "site-1")) == 3, "at the start, and at the end of each"
 
@@ -897,7 +891,7 @@ class TestRows:
     async def test_a_start_waits_only_for_what_is_not_known(self, stage: Stage) -> None:
         await stage.taken()
         stage.give(DOWN)
-        control.write_rows(stage.state, stage.health.keep(stage.settings.monitors))
+        write_rows(stage.state, stage.health.keep(stage.settings.monitors))
         stage.notifications.news()
         stage.scheduler.settled = trio.Event()
         stage.control = stage.new_control()
@@ -952,7 +946,7 @@ class TestRows:
     async def test_a_disk_that_fails_is_said(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
         await stage.taken()
         (stage.state / "health.new").mkdir()
-        control.write_rows(stage.state, stage.health.keep(stage.settings.monitors))
+        write_rows(stage.state, stage.health.keep(stage.settings.monitors))
         assert "the states could not be kept for a restart" in caplog.text
 
 
