@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from geodata.errors import GeoError
 from steering.commands import COMMANDS
 from steering.commands.command import BAD, USAGE, Command, UsageError
-from steering.offline import OfflineError
+from steering.offline.answers import OfflineError
 from steering.problems import SettingsError
 from steering.serve.control_socket import ControlError
 from steering.supervisor import ListenError

@@ -36,8 +36,26 @@ from monitors.scheduler import Scheduler, open_scheduler
 from steering.beside.updater import Updater, concerns
 from steering.beside.writer import ExportWriter
 from steering.cookies import SECRET_SIZE
-from steering.judgement import OriginState
-from steering.keeper import HealthKeeper, KeptReport, OriginName, targets_of
+from steering.health.judgement import OriginState
+from steering.health.keeper import HealthKeeper, KeptReport, OriginName, targets_of
+from steering.health.news import (
+    PoolTally,
+    describe_freed,
+    describe_hold,
+    describe_origin,
+    describe_pool,
+    describe_removed,
+    describe_warning,
+)
+from steering.health.overrides import (
+    Override,
+    OverrideError,
+    add_override,
+    clear_overrides,
+    describe_override,
+    drop_expired,
+)
+from steering.health.statuses import make_override_statuses, make_pool_status
 from steering.messages import (
     Configured,
     Counted,
@@ -54,23 +72,6 @@ from steering.messages import (
     WorkerStatus,
 )
 from steering.metrics import Probed
-from steering.news import (
-    PoolTally,
-    describe_freed,
-    describe_hold,
-    describe_origin,
-    describe_pool,
-    describe_removed,
-    describe_warning,
-)
-from steering.overrides import (
-    Override,
-    OverrideError,
-    add_override,
-    clear_overrides,
-    describe_override,
-    drop_expired,
-)
 from steering.prepare import Prepared, PrepareError, prepare, prepare_maps
 from steering.problems import ConfigurationError, SettingsError
 from steering.process import ControlEnd, beat_while_well, wait_for_end
@@ -90,7 +91,6 @@ from steering.state_files import (
     write_rows,
     write_running,
 )
-from steering.statuses import make_override_statuses, make_pool_status
 from steering.wire import name_to_text
 
 FIRST_RESULTS_MARGIN = 5.0

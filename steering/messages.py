@@ -10,7 +10,7 @@ from monitors.notify.courier import Statistics as NotifierStatistics
 from monitors.scheduler import Statistics
 from steering.balance.pools import Verdict
 from steering.balance.rules import Rules
-from steering.overrides import LONGEST
+from steering.health.overrides import LONGEST
 from steering.settings import Settings, Zone
 from steering.zones.tsig import Key
 

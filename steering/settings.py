@@ -38,8 +38,8 @@ from steering.beside import AnyExport, AnyUpdate
 from steering.beside.dns_update import DnsUpdate
 from steering.beside.export import Export
 from steering.beside.update import Update
-from steering.guard import Guard
-from steering.maintenance import Maintenance
+from steering.health.guard import Guard
+from steering.health.maintenance import Maintenance
 from steering.problems import Key, Problem, SettingsError, did_you_mean, locate_problems, show, show_key
 from steering.ratelimit import RateLimit
 from steering.reading import Document, read_document

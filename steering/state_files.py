@@ -12,9 +12,9 @@ import msgspec
 
 from geodata.edition import Edition
 from steering.files import replace_file
-from steering.keeper import KeptHealth
+from steering.health.keeper import KeptHealth
+from steering.health.overrides import Override
 from steering.messages import MapFile
-from steering.overrides import Override
 from steering.settings import Settings
 from steering.zones.load import LoadReport
 from steering.zones.tsig import Key

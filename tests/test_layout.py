@@ -57,8 +57,11 @@ WAITING = re.compile(
     r"|monitors/(probes|notify)/|monitors/scheduler\.py"
 )
 """Where DESIGN.md allows trio; besides, a file whose docstring begins with TRIO."""
-PROGRAMS = {"cli", "control", "keeper", "log", "worker", "supervisor", "systemd", "prepare", "offline", "state_files"}
-"""Files of steering/ that start, join, time and log things; the others are pure or wait."""
+PROGRAMS = {
+    f"steering/{name}.py"
+    for name in ("cli", "control", "log", "prepare", "state_files", "supervisor", "systemd", "worker")
+} | {"steering/health/keeper.py", "steering/offline/answers.py"}
+"""Files that start, join, time and log things, besides commands; the others are pure or wait."""
 OF_SOCKET = re.compile(r"[A-Z0-9_]+|inet_(pton|ntop|aton|ntoa)|gaierror|AddressFamily")
 """What a pure file may use of socket: its numbers, addresses as text, types and errors. None of it opens a socket."""
 IMPURE = {"time", "logging", "random", "secrets", "trio", "asyncio", "threading", "select", "subprocess", "signal"}
@@ -96,8 +99,7 @@ def is_trio(path: Path) -> bool:
 
 
 def is_pure(path: Path) -> bool:
-    in_programs = path.parent == Path("steering") and path.stem in PROGRAMS
-    in_programs |= path.parent == Path("steering/commands")
+    in_programs = path.as_posix() in PROGRAMS or path.parent == Path("steering/commands")
     return not in_programs and not is_trio(path) and path != Path("geodata/data/build.py")
 
 

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from geodata.regions import REGIONS, Regions
 from monitors.address import parse_address
-from steering import offline
 from steering.balance.explain import PoolReason
 from steering.balance.pools import Health, Verdict
 from steering.commands.command import (
@@ -29,9 +28,10 @@ from steering.commands.command import (
     print_json,
     state_text,
 )
-from steering.offline import Client, Told
+from steering.offline import answers as offline
+from steering.offline.answers import Client, Told
+from steering.offline.traffic import PlaceTraffic, show_shares
 from steering.settings import Settings, load_settings
-from steering.traffic import PlaceTraffic, show_shares
 from steering.values import parse_country, parse_network, parse_subdivision
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from geodata.errors import GeoError
-from steering import offline
 from steering.commands.command import BAD, GOOD, Command, add_config, add_json, print_json
+from steering.offline import answers as offline
 from steering.prepare import load_places
 from steering.problems import SettingsError
 from steering.settings import Settings, load_settings

@@ -15,11 +15,11 @@ from geodata.csvtable import read_rows
 from monitors.address import parse_address
 from monitors.notify.wording import time_in_words
 from steering.messages import OverrideStatus, Status
-from steering.offline import Offline
+from steering.offline.answers import Offline
+from steering.offline.traffic import scale
 from steering.reading import parse_duration
 from steering.serve.control_socket import ControlError, Message, ask_control
 from steering.settings import Settings
-from steering.traffic import scale
 from steering.values import parse_country, parse_listen
 
 GOOD, BAD, USAGE = 0, 1, 2

@@ -10,14 +10,14 @@ from rich.console import Console
 from geodata.place import Place
 from geodata.ranges import Network, parse_network
 from geodata.regions import REGIONS, Regions
-from steering import offline
 from steering.balance.matches import Match
 from steering.balance.rules import matches_of
 from steering.commands.command import BAD, GOOD, Command, add_json, add_weight_by, open_console, print_json, weigh
-from steering.offline import Client, Offline
+from steering.offline import answers as offline
+from steering.offline.answers import Client, Offline
+from steering.offline.traffic import Change, find_changes, show_shares
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import load_settings
-from steering.traffic import Change, find_changes, show_shares
 from steering.wire import name_to_text
 
 

@@ -6,7 +6,6 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from steering import offline
 from steering.commands.command import (
     BAD,
     GOOD,
@@ -20,10 +19,11 @@ from steering.commands.command import (
     print_json,
     weigh,
 )
-from steering.offline import Offline
+from steering.offline import answers as offline
+from steering.offline.answers import Offline
+from steering.offline.traffic import Change, PlaceTraffic, find_changes, show_shares, sum_shares
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import load_settings
-from steering.traffic import Change, PlaceTraffic, find_changes, show_shares, sum_shares
 from steering.wire import name_to_text
 
 

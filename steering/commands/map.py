@@ -5,7 +5,6 @@ from pathlib import Path
 
 from geodata.centres import CENTRES
 from geodata.outlines import read_outlines
-from steering import offline
 from steering.commands.command import (
     GOOD,
     Command,
@@ -18,10 +17,11 @@ from steering.commands.command import (
     weigh,
     write_file,
 )
-from steering.offline import Offline
+from steering.offline import answers as offline
+from steering.offline.answers import Offline
+from steering.offline.traffic import NO_ANSWER, sum_shares
+from steering.offline.worldmap import Country, Legend, draw_map
 from steering.settings import load_settings
-from steering.traffic import NO_ANSWER, sum_shares
-from steering.worldmap import Country, Legend, draw_map
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -31,8 +31,8 @@ from steering.commands.command import (
     state_text,
 )
 from steering.control import run_control, without_answers
-from steering.judgement import Watch, judge_watches
-from steering.keeper import OriginName, watches_of
+from steering.health.judgement import Watch, judge_watches
+from steering.health.keeper import OriginName, watches_of
 from steering.log import start_log
 from steering.problems import did_you_mean
 from steering.settings import Settings, load_settings

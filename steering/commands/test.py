@@ -17,7 +17,6 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from steering import offline
 from steering.balance.pools import Health
 from steering.commands.command import (
     BAD,
@@ -30,7 +29,9 @@ from steering.commands.command import (
     print_json,
     write_file,
 )
-from steering.expectations import (
+from steering.offline import answers as offline
+from steering.offline.answers import Client, Offline, OfflineError
+from steering.offline.expectations import (
     Expectation,
     Listed,
     Outcome,
@@ -43,7 +44,6 @@ from steering.expectations import (
     render_junit,
     show_rdata,
 )
-from steering.offline import Client, Offline, OfflineError
 from steering.problems import Problem, SettingsError
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import Settings, load_settings

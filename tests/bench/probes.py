@@ -38,7 +38,7 @@ from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.tcp import TcpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from monitors.scheduler import open_scheduler
-from steering.keeper import HealthKeeper, targets_of
+from steering.health.keeper import HealthKeeper, targets_of
 from steering.settings import Origin, Pool, Server, Settings
 
 CLONE_NEWNET = 0x40000000

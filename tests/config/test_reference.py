@@ -19,8 +19,8 @@ from monitors.probes import PROBES
 from steering.beside import EXPORTS, UPDATES
 from steering.beside.export import Export
 from steering.beside.update import Update
-from steering.guard import Guard
-from steering.maintenance import Maintenance
+from steering.health.guard import Guard
+from steering.health.maintenance import Maintenance
 from steering.ratelimit import RateLimit
 from steering.reading import expected
 from steering.records import RECORDS_BY_TYPE

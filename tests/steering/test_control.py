@@ -26,7 +26,7 @@ from monitors.scheduler import Statistics, open_scheduler
 from steering import control
 from steering.balance.pools import Verdict
 from steering.control import FIRST_RESULTS_MARGIN, GEO_INTERVAL, STALL_LIMIT, Control, without_answers
-from steering.keeper import HealthKeeper
+from steering.health.keeper import HealthKeeper
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
 from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError

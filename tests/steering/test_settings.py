@@ -14,8 +14,8 @@ from monitors.notify.email import EmailNotifier
 from monitors.notify.webhook import WebhookNotifier
 from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.smtp import SmtpMonitor
-from steering.guard import Guard
-from steering.maintenance import Maintenance
+from steering.health.guard import Guard
+from steering.health.maintenance import Maintenance
 from steering.settings import (
     CatalogMembers,
     GeoSource,

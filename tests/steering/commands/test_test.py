@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from geodata.classes import ClassMap
-from steering import offline
+from steering.offline import answers as offline
 from steering.prepare import compile_maps
 from steering.respond import respond
 from steering.settings import load_settings

@@ -13,12 +13,12 @@ from monitors.monitor import Reason, Result, Target
 from monitors.probes.http import HttpMonitor
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
-from steering.guard import Guard
-from steering.judgement import OriginState
-from steering.keeper import HealthKeeper, KeptHealth, OriginName, name_targets, targets_of
-from steering.maintenance import Maintenance
+from steering.health.guard import Guard
+from steering.health.judgement import OriginState
+from steering.health.keeper import HealthKeeper, KeptHealth, OriginName, name_targets, targets_of
+from steering.health.maintenance import Maintenance
+from steering.health.overrides import Override
 from steering.messages import OriginHealth
-from steering.overrides import Override
 from steering.settings import LoadShedding, Member, MonitorGroup, Origin, OriginHeader, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 

@@ -10,11 +10,11 @@ import msgspec
 
 from monitors.health import Row
 from steering.balance.pools import judge_pool
-from steering.judgement import Watch
-from steering.keeper import HealthKeeper
+from steering.health.judgement import Watch
+from steering.health.keeper import HealthKeeper
+from steering.health.orders import Order
+from steering.health.overrides import order_override
 from steering.messages import MonitorStatus, OriginStatus, OverrideStatus, PoolStatus
-from steering.orders import Order
-from steering.overrides import order_override
 from steering.settings import Origin, Pool
 
 

@@ -6,9 +6,9 @@ import pytest
 from monitors.health import Row, step
 from monitors.monitor import Reason, Result, Target
 from monitors.probes.tcp import TcpMonitor
-from steering.judgement import OriginState, Watch, judge_origin, judge_watches
-from steering.news import describe_hold, describe_origin, describe_pool, describe_removed, describe_warning
-from steering.orders import Order
+from steering.health.judgement import OriginState, Watch, judge_origin, judge_watches
+from steering.health.news import describe_hold, describe_origin, describe_pool, describe_removed, describe_warning
+from steering.health.orders import Order
 from steering.settings import Origin, Pool, Settings
 from tests.steering.balance.strategies import SERVER
 

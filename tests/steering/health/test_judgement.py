@@ -12,8 +12,8 @@ from monitors.health import Key, Row
 from monitors.monitor import Reason, Target
 from monitors.probes.tcp import TcpMonitor
 from steering.balance.pools import Verdict
-from steering.judgement import OriginState, Role, Watch, judge_origin, judge_watches, make_verdict
-from steering.orders import Order
+from steering.health.judgement import OriginState, Role, Watch, judge_origin, judge_watches, make_verdict
+from steering.health.orders import Order
 
 ADDRESS = "192.0.2.1"
 

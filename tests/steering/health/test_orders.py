@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.orders import LONGEST_LEAD, SHORTEST_STEP, STEPS, drain, lead
+from steering.health.orders import LONGEST_LEAD, SHORTEST_STEP, STEPS, drain, lead
 
 moments = st.floats(1e9, 2e9)
 durations = st.floats(0.01, 1e7)

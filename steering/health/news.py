@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from monitors.notify.event import Event, Kind
 from monitors.notify.wording import time_in_words
-from steering.judgement import OriginState
+from steering.health.judgement import OriginState
 from steering.settings import Origin, Pool, Settings
 
 States = Mapping[tuple[str, str], OriginState]

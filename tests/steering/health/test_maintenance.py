@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.maintenance import PERIODS, Maintenance, concerns, length, next_start, order_maintenance, strictest
+from steering.health.maintenance import PERIODS, Maintenance, concerns, length, next_start, order_maintenance, strictest
 
 DAY = 86_400.0
 

@@ -12,7 +12,7 @@ from geodata.regions import Regions
 from geodata.source import Source
 from steering.balance.matches import Match
 from steering.balance.rules import Classifier, Rules
-from steering.surroundings import SurroundingClasses, Surroundings
+from steering.offline.surroundings import SurroundingClasses, Surroundings
 from tests.geodata.strategies import addresses, ranges
 
 RULES = Rules(

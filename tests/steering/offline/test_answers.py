@@ -9,13 +9,7 @@ import dns.message
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-from geodata.classes import ClassMap
-from geodata.errors import GeoError
-from geodata.place import NOWHERE, Place
-from geodata.regions import Regions
-from steering.balance.pools import Health, Verdict
-from steering.offline import (
+from steering.offline.answers import (
     Client,
     Offline,
     OfflineError,
@@ -25,6 +19,12 @@ from steering.offline import (
     override_health,
     override_weights,
 )
+
+from geodata.classes import ClassMap
+from geodata.errors import GeoError
+from geodata.place import NOWHERE, Place
+from geodata.regions import Regions
+from steering.balance.pools import Health, Verdict
 from steering.prepare import compile_maps
 from steering.respond import respond
 from steering.settings import Settings, parse_settings

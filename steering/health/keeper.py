@@ -18,14 +18,14 @@ from monitors.health import HealthTable, Key, Row, recall, results_needed, step
 from monitors.mailbox import Report
 from monitors.monitor import Monitor, Result, Target
 from monitors.probes import AnyMonitor
-from steering import maintenance
 from steering.balance.pools import Health, Verdict
 from steering.balance.shedding import Load, find_share
-from steering.guard import Episode, Guard
-from steering.judgement import OriginState, Role, Watch, judge_origin, judge_watches, make_verdict
+from steering.health import maintenance
+from steering.health.guard import Episode, Guard
+from steering.health.judgement import OriginState, Role, Watch, judge_origin, judge_watches, make_verdict
+from steering.health.orders import Order
+from steering.health.overrides import Override, matches, order_override
 from steering.messages import OriginHealth
-from steering.orders import Order
-from steering.overrides import Override, matches, order_override
 from steering.settings import Member, Origin, Pool, Settings
 
 OriginName = tuple[str, str]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from geodata.classes import compile_places
 from geodata.regions import Regions
 from geodata.sources.networks import read_networks
-from steering.traffic import Change, PlaceTraffic, find_changes, scale, show_shares, sum_shares, weigh_countries
+from steering.offline.traffic import Change, PlaceTraffic, find_changes, scale, show_shares, sum_shares, weigh_countries
 
 SHARES = st.dictionaries(st.sampled_from("abc"), st.floats(0.01, 1), max_size=3).map(scale)
 

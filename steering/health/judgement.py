@@ -15,7 +15,7 @@ import msgspec
 from monitors.health import Key, Row, seconds_to_flip
 from monitors.monitor import Monitor, Target
 from steering.balance.pools import Verdict
-from steering.orders import Cause, Order
+from steering.health.orders import Cause, Order
 
 Role = Literal["must be healthy", "votes", "only watches"]
 

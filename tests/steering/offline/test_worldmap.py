@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.worldmap import COLOURS, NO_ANSWER, NOT_A_PLACE, Country, Legend, draw_map
+from steering.offline.worldmap import COLOURS, NO_ANSWER, NOT_A_PLACE, Country, Legend, draw_map
 
 OUTLINES = {"FR": "M1 1l1 0 0 1z", "BR": "M2 2l1 0 0 1z", "AQ": "M3 3l1 0 0 1z"}
 CENTRES = {"FR": (46.0, 2.0), "MT": (35.9, 14.4)}

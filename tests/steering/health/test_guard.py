@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from monitors.health import Key, Row, step
 from monitors.monitor import Monitor, Reason, Result
-from steering.guard import Episode, Guard
+from steering.health.guard import Episode, Guard
 
 MONITOR = Monitor(name="web", interval=10, consecutive_down=2)
 UP = Result(True, Reason.OK)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.overrides import (
+from steering.health.overrides import (
     MOST,
     Override,
     OverrideError,

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from monitors.notify.notifier import Glob
-from steering.orders import Order, drain, lead
+from steering.health.orders import Order, drain, lead
 from steering.values import Identifier, Moment
 
 PERIODS = {"daily": 86_400.0, "weekly": 604_800.0}

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from monitors.monitor import one_line
 from monitors.notify.wording import duration_in_words, time_in_words
-from steering.orders import Order, drain, lead
+from steering.health.orders import Order, drain, lead
 from steering.problems import did_you_mean
 
 MOST = 200

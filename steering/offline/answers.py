@@ -34,15 +34,15 @@ from steering.balance.explain import SteeringReason, explain_steering
 from steering.balance.pools import Draw, Health, Verdict
 from steering.balance.rules import Classifier, Rules, name_rule, route_of_class
 from steering.compose import Location, compose
-from steering.expectations import show_rdata
-from steering.judgement import judge_origin, make_verdict
-from steering.maintenance import concerns, order_maintenance, strictest
+from steering.health.judgement import judge_origin, make_verdict
+from steering.health.maintenance import concerns, order_maintenance, strictest
+from steering.offline.expectations import show_rdata
+from steering.offline.surroundings import SurroundingClasses, Surroundings
+from steering.offline.traffic import PlaceTraffic, weigh_countries
 from steering.prepare import load_places
 from steering.problems import did_you_mean
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import Settings
-from steering.surroundings import SurroundingClasses, Surroundings
-from steering.traffic import PlaceTraffic, weigh_countries
 from steering.trust import make_trust
 from steering.wire import CNAME, TCP_SIZE, name_to_text, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.expectations import (
+from steering.offline.expectations import (
     Expectation,
     Listed,
     Outcome,

@@ -1,0 +1,1 @@
+"""What clients get, without a server: answers with their reasons, tables of expectations, traffic and a map."""
