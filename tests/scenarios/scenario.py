@@ -50,11 +50,11 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import msgspec
-from steering.offline.answers import override_health
 
 from geodata.classes import ClassMap
 from steering.balance.pools import Verdict
 from steering.cookies import CookieSigner, read_secrets
+from steering.offline.answers import override_health
 from steering.prepare import compile_maps
 from steering.settings import Settings, parse_settings
 from steering.wire import PLAIN_UDP_SIZE, UDP_PAYLOAD

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from steering.offline.answers import Client, Offline, list_places, make_client, open_zones
 
 from geodata.regions import REGIONS, REGIONS_FILE, Regions
+from steering.offline.answers import Client, Offline, list_places, make_client, open_zones
 from steering.prepare import load_places
 from steering.settings import parse_settings
 

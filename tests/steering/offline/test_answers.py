@@ -9,6 +9,12 @@ import dns.message
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
+from geodata.classes import ClassMap
+from geodata.errors import GeoError
+from geodata.place import NOWHERE, Place
+from geodata.regions import Regions
+from steering.balance.pools import Health, Verdict
 from steering.offline.answers import (
     Client,
     Offline,
@@ -19,12 +25,6 @@ from steering.offline.answers import (
     override_health,
     override_weights,
 )
-
-from geodata.classes import ClassMap
-from geodata.errors import GeoError
-from geodata.place import NOWHERE, Place
-from geodata.regions import Regions
-from steering.balance.pools import Health, Verdict
 from steering.prepare import compile_maps
 from steering.respond import respond
 from steering.settings import Settings, parse_settings
