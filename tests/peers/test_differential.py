@@ -26,7 +26,7 @@ from steering.zones.zonefile import read_zone
 from tests.peers.oddities import odd_packets
 from tests.peers.questions import MANNERS, Question, ask_about, to_wire
 from tests.peers.replies import Data, Reply, describe, judge, read_reply
-from tests.peers.servers import ZONES, Address, find_peers, running_peer
+from tests.peers.servers import ZONES, Address, running_peer
 from tests.scenarios.scenario import Scenario, Stage
 from tests.steering.running import running
 
@@ -217,14 +217,8 @@ ODD_KNOWN_WRONG: tuple[OddDifference, ...] = ()
 @pytest.fixture(scope="session")
 def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Address]]:
     """The peers, running; skips when one is not installed."""
-    programs = find_peers()
-    if missing := [name for name in PEERS if name not in programs]:
-        pytest.skip(f"not installed: {', '.join(missing)}")
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(running_peer(name, programs[name], tmp_path_factory.mktemp(name)))
-            for name in PEERS
-        }
+        yield {name: stack.enter_context(running_peer(name, tmp_path_factory.mktemp(name))) for name in PEERS}
 
 
 @pytest.fixture(scope="session")
@@ -297,7 +291,7 @@ def compare_odd(
         """NSD sends a hundred errors a second and no more, so each few packets get an NSD of their own."""
         replies = []
         for start in range(0, len(packets), FEW):
-            with running_peer("nsd", find_peers()["nsd"], tmp_path_factory.mktemp("nsd")) as address:
+            with running_peer("nsd", tmp_path_factory.mktemp("nsd")) as address:
                 replies += ask(address, packets[start : start + FEW], over_tcp)
         return replies
 
