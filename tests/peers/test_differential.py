@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from steering.compose import CHAIN_LIMIT
 from steering.cookies import CookieSigner
-from steering.peers import Peers
-from steering.respond import respond
+from steering.later import Later
+from steering.peers import Peers, is_update
+from steering.respond import respond, respond_update
 from steering.wire import CNAME, NS
 from steering.world import World
 from steering.zones.zonefile import read_zone
@@ -171,10 +172,6 @@ ODD_ALLOWED = (
         ("type 128 *", "type 200 *", "type 24? *", "type 250 *"),
         "RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta types, for which an owner has no records; RFC 1035"
         " section 4.1.1: RCODE 4, 'does not support the requested kind of query'. NSD and Knot: NODATA; BIND: FORMERR",
-    ),
-    OddDifference(
-        ("opcode 5 and nothing else",),
-        "RFC 1035 section 4.1.1, RCODE 4: there is no UPDATE",
     ),
     OddDifference(
         ("class 255", "class 255 ANY with OPT"),
@@ -370,9 +367,17 @@ def answer(world: World, packets: list[bytes], *, over_tcp: bool) -> list[bytes 
     """What waypost answers, in this process."""
     world.zones.begin()
     try:
-        return [respond(packet, "127.0.0.1", over_tcp, 0.0, lambda: 0.0, world) for packet in packets]
+        return [_answer(packet, over_tcp, world) for packet in packets]
     finally:
         world.zones.end()
+
+
+def _answer(packet: bytes, over_tcp: bool, world: World) -> bytes | None:
+    if not is_update(packet):
+        return respond(packet, "127.0.0.1", over_tcp, 0.0, lambda: 0.0, world)
+    reply = respond_update(packet, "127.0.0.1", over_tcp, 0.0, world)
+    assert not isinstance(reply, Later), "nobody may update"
+    return reply
 
 
 def _zone_of(name: bytes) -> str:
