@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.programs import Server, need_program
 from tests.peers.transfers import (
     KEY_TEXT,
     PROGRAMS,
-    Server,
-    find_program,
     has_serial,
+    reload,
     running_server,
     transferred,
     waypost_settings,
@@ -57,11 +57,6 @@ class ZoneFile:
         temporary.replace(self.path)
 
 
-def need(name: str) -> None:
-    if find_program(name) is None:
-        pytest.skip(f"{PROGRAMS[name]} is not installed")
-
-
 @pytest.fixture
 def waypost(tmp_path: Path) -> Iterator[Waypost]:
     made = Waypost(tmp_path / "waypost", "")
@@ -75,7 +70,7 @@ def both_logs(waypost: Waypost, server: Server) -> str:
 
 @ANY
 def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     file = ZoneFile(tmp_path / "waypost" / "example.com.zone")
     file.change(100)
     port = free_port()
@@ -97,7 +92,7 @@ def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None
 
 @ANY
 def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     file = ZoneFile(tmp_path / name / "example.com.zone")
     file.change(100)
     port = free_port()
@@ -109,7 +104,7 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
         has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
         for _ in range(STEPS):
             file.change(CHANGES)
-            server.reload()
+            reload(server)
             has_serial(port, file.serial, server.log)
             has_serial(waypost.port, file.serial, lambda: both_logs(waypost, server))
         assert transferred(port) == transferred(waypost.port)
@@ -122,7 +117,7 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
 
 def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> None:
     """What the load balancer answers is in neither server's zone; what secondaries of waypost get is its default."""
-    need("knot")
+    need_program("knotd")
     file = ZoneFile(tmp_path / "knot" / "example.com.zone")
     file.change(50)
     port = free_port()
@@ -133,7 +128,7 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
         waypost.start()
         has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
         file.change(200)
-        server.reload()
+        reload(server)
         has_serial(waypost.port, 2, lambda: both_logs(waypost, server))
         waypost.answers("192.0.2.1 192.0.2.2", "h1.example.com")
         theirs, ours = transferred(port), transferred(waypost.port)
@@ -147,7 +142,7 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
 
 
 def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
-    need("named")
+    need_program("named")
     file = ZoneFile(tmp_path / "named" / "example.com.zone")
     file.change(10)
     port = free_port()
