@@ -26,7 +26,8 @@ import msgspec
 
 from tests.bench.queries import cpu_time, family
 from tests.bench.zones import Latencies, Printer, memory_of, write_zone
-from tests.peers.transfers import KEY, find_program, running_server, serial_at, waypost_settings
+from tests.peers.programs import find_program
+from tests.peers.transfers import KEY, PROGRAMS, running_server, serial_at, waypost_settings
 from tests.steering.running import Waypost, free_port
 
 PRIMARIES = ("nsd", "knot", "named")
@@ -132,7 +133,7 @@ def measure_peer_out(printer: Printer, name: str, pid: int, port: int, records: 
 def measure_in(printer: Printer, folder: Path, primary: str, port: int, serial: int) -> None:
     """Secondaries of a primary that serves at this port, each started with nothing."""
     for name in SECONDARIES:
-        if name != primary and find_program(name):
+        if name != primary and find_program(PROGRAMS[name]):
             own = free_port()
             with running_server(name, "secondary", folder / f"{name}-of-{primary}", own, port):
                 printer.add(f"{name} ← {primary}", wait_for_serial(own, serial), "s")
@@ -195,7 +196,7 @@ def measure(printer: Printer, folder: Path, names: int, at_once: int, changes: i
         until(waypost.is_fed)
         measure_out(printer, waypost, records, at_once)
         for name in PRIMARIES:
-            if not find_program(name):
+            if not find_program(PROGRAMS[name]):
                 continue
             port = free_port()
             (folder / name).mkdir()
