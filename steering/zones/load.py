@@ -16,7 +16,7 @@ as if they were configured.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -39,9 +39,11 @@ from steering.zones.node import (
     CUT_IS_DNAME,
     STEERED,
     CutTracker,
+    cut_flags,
     find_rrset,
     key_labels,
     name_of_key,
+    node_types,
     pack_node,
     unpack_node,
 )
@@ -66,6 +68,8 @@ SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
 """Refresh, retry, expire and negative TTL of the SOA of a zone that has no file, in seconds."""
 RRSET_LIMIT = 65_000
 """Octets of records; more of one type could not be sent to anybody."""
+COVERED_LIMIT = 1000
+"""Names below delegations that come or go, whose nodes an update, or a change of a primary, writes anew."""
 UPDATED_LIMIT = 10_000
 """RRsets of a zone that updates have made otherwise than its source."""
 
@@ -252,6 +256,7 @@ def stage_content(
     zone = content.zone
     old = writer.served.get(zone.name)
     ttl, soa = content.read_soa()
+    difference = content.difference(writer.room) if old is not None and not old.expired else None
     version = Version(
         serial=read_serial(soa),
         soa=soa,
@@ -261,8 +266,8 @@ def stage_content(
         replaced=content.replaced if zone.primaries else {},
         updated=updated,
         timers=timers,
+        late_cuts=difference is not None and content.late_cuts,
     )
-    difference = content.difference(writer.room) if old is not None and not old.expired else None
     if difference is None:
         changed = writer.stage(zone.name, version, content.nodes())
     else:
@@ -334,6 +339,8 @@ class ZoneContent:
         self._others: dict[bytes, bytes] = {}
         """Those that are not, whose cut is not known yet, by their keys."""
         self._problems: dict[bytes, list[str]] = {}
+        self.late_cuts = False
+        """As in Zone, with the difference."""
 
     def _add(self, owner: bytes, records: Iterable[Record]) -> None:
         """Make the node of an owner, from these records and those it has already."""
@@ -434,8 +441,7 @@ class ZoneContent:
         for key in sorted(chain(self._same, self._others) if keys is None else keys):
             node = self._read(key)
             if node is not None:
-                types = {rrtype for rrtype, _, _ in unpack_node(node)}
-                cut, flags = tracker.visit(key, key.count(b"\0"), types)
+                cut, flags = tracker.visit(key, key.count(b"\0"), node_types(node))
                 yield key, bytes((cut, flags | node[1] & STEERED)) + node[2:]
 
     def difference(self, limit: int) -> dict[bytes, bytes | None] | None:
@@ -450,9 +456,13 @@ class ZoneContent:
         if len(difference) + len(self._others) > limit:
             return None
         difference |= self._changed(self.nodes(_with_ancestors(self._others)))
-        if any(_own_cut(key, node) != _own_cut(key, served.get(key)) for key, node in difference.items()):
+        if served.late_cuts or self._cuts(difference):
             difference |= self._changed(self.nodes())
         return difference if len(difference) <= limit else None
+
+    def _cuts(self, difference: Mapping[bytes, bytes | None]) -> list[bytes]:
+        """Where a delegation or DNAME comes or goes."""
+        return [key for key, node in difference.items() if _own_cut(key, node) != _own_cut(key, self._served.get(key))]
 
     def _changed(self, nodes: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         return {key: node for key, node in nodes if node != self._served.get(key)}
@@ -488,8 +498,11 @@ class ChangedContent(ZoneContent):
         gone = self._changing - self._same - self._others.keys()
         difference: dict[bytes, bytes | None] = {key: None for key in gone if self._served.get(key) is not None}
         difference |= self._changed(self.nodes(_with_ancestors(self._changing)))
-        if any(_own_cut(key, node) != _own_cut(key, self._served.get(key)) for key, node in difference.items()):
-            difference |= self._changed(self.nodes())
+        below = chain.from_iterable(map(self._served.from_key, self._cuts(difference)))
+        covered = [] if self._served.late_cuts else list(islice(below, COVERED_LIMIT + 1))
+        self.late_cuts = self._served.late_cuts or len(covered) > COVERED_LIMIT
+        if covered and not self.late_cuts:
+            difference |= self._changed(self.nodes(_with_ancestors(self._changing.union(covered))))
         return difference if len(difference) <= limit else None
 
     def __len__(self) -> int:
@@ -501,9 +514,8 @@ def _with_ancestors(keys: Iterable[bytes]) -> set[bytes]:
     return {b"", *(key[: end + 1] for key in keys for end, octet in enumerate(key) if not octet)}
 
 
-def _own_cut(key: bytes, node: bytes | None) -> bytes | None:
-    """Cut and flags of a node that is itself the topmost delegation or DNAME."""
-    return node[:2] if node is not None and node[0] == key.count(b"\0") + 1 else None
+def _own_cut(key: bytes, node: bytes | None) -> int | None:
+    return None if node is None else cut_flags(node_types(node), key.count(b"\0"))
 
 
 def _unpack_records(owner: bytes, node: bytes) -> Iterator[Record]:
