@@ -47,7 +47,7 @@ from steering.zones.node import (
     pack_node,
     unpack_node,
 )
-from steering.zones.overlay import Overlay
+from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
 from steering.zones.update import RRsets
 from steering.zones.zonefile import (
@@ -185,17 +185,16 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
     """
     old, encoded = writer.served[zone.name], writer.read_stamp(zone.name)
     assert encoded is not None, "a zone that is served was made from something"
-    kept = writer.read_updated(zone.name)
-    overlay = Overlay(kept)
     updated: dict[bytes, bytes | None] = {}
     records: dict[bytes, list[Record]] = {}
     with writer.open_served(zone.name) as served:
         for owner in {zone.name: None, **owners}:
             before = read_rrsets(zone.name, owner, served)
             after = owners.get(owner, before)
-            updated |= overlay.update(owner, before, after)
+            updated |= note_update(owner, before, after, served.get_updated)
             records[owner] = [(owner, rrtype, ttl, each) for rrtype, (ttl, rdatas) in after.items() for each in rdatas]
-        if len(kept.keys() | {key for key, value in updated.items() if value is not None}) > UPDATED_LIMIT:
+        more = sum((value is not None) - (served.get_updated(key) is not None) for key, value in updated.items())
+        if more > 0 and served.count_updated() + more > UPDATED_LIMIT:
             message = f"updates have made more than {UPDATED_LIMIT} RRsets"
             raise ZoneFileError((ZoneProblem(name_to_text(zone.name), 0, message),))
         content = ChangedContent(zone, records, defaults, served)
@@ -206,7 +205,11 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
 def read_rrsets(apex: bytes, owner: bytes, served: ServedNodes) -> dict[int, tuple[int, list[bytes]]]:
     """What is served of an owner: type → TTL, RDATA."""
     node = served.get(b"".join(key_labels(owner, apex)))
-    return merge_records(_unpack_records(owner, node)) if node is not None else {}
+    rrsets = {}
+    for rrtype, _, data in unpack_node(node) if node is not None else ():
+        records = split_records(data)
+        rrsets[rrtype] = int.from_bytes(records[0][6:10], "big"), [record[12:] for record in records]
+    return rrsets
 
 
 def stage_secondary(

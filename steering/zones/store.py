@@ -356,6 +356,17 @@ class ServedNodes:
         """What was noted as replaced in a node."""
         return None if self._prefix is None else self._transaction.get(self._apex + key, db=self._store.replaced)
 
+    def get_updated(self, key: bytes) -> bytes | None:
+        """What was noted of an RRset that an update has made."""
+        return None if self._prefix is None else self._transaction.get(self._apex + key, db=self._store.updated)
+
+    def count_updated(self) -> int:
+        """How many RRsets were noted."""
+        cursor = self._transaction.cursor(self._store.updated)
+        if self._prefix is None or not cursor.set_range(self._apex):
+            return 0
+        return sum(1 for _ in takewhile(lambda key: key.startswith(self._apex), cursor.iternext(values=False)))
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a node."""
         return None if self._prefix is None else self._transaction.get(self._prefix + key, db=self._store.nodes)

@@ -189,6 +189,10 @@ def test_updated_rrsets_are_bounded(zone: Zone, monkeypatch: pytest.MonkeyPatch)
     zone.load(5)
     assert [zone.add(f"n{number}", "TXT", "x").rcode for number in range(3)] == [NOERROR, NOERROR, REFUSED]
     assert zone.add("n1", "TXT", "y").rcode == NOERROR
+    both = dns.update.UpdateMessage("example.com")
+    both.delete("n1")
+    both.add("n3", 60, "TXT", "x")
+    assert zone.ask(both).rcode == NOERROR
     assert zone.delete("n0").rcode == NOERROR
     assert zone.add("n2", "TXT", "x").rcode == NOERROR
 
