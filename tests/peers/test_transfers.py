@@ -184,7 +184,7 @@ def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
     file = ZoneFile(tmp_path / "named" / "example.com.zone")
     file.change(10)
     port = free_port()
-    waypost.configure(waypost_settings("secondary", port).replace("NAPbLL", "AAAAAA"))
+    waypost.configure(waypost_settings("secondary", port).replace(KEY_TEXT[:6], "AAAAAA"))
     with running_server("named", "primary", tmp_path / "named", port, waypost.port) as server:
         has_serial(port, 1, server.log)
         waypost.start()
