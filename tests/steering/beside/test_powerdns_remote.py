@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steering.beside.powerdns_remote import LIST_LIMIT, METHODS, UNCACHED, reply_untrusted, zone_id
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 from steering.world import World
 from steering.zones.store import Store
 from tests.steering.support import FIRST, SERVER, load_world, name
