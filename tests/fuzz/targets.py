@@ -33,6 +33,7 @@ from steering.cookies import CookieSigner
 from steering.later import Later
 from steering.messages import ToControl, ToWorker
 from steering.peers import Peers
+from steering.problems import SettingsError
 from steering.proxy import ProxyError
 from steering.respond import respond
 from steering.serve.backend import converse_http, converse_lines
@@ -40,7 +41,8 @@ from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
 from steering.serve.tcp import StreamServer, TcpLimits
 from steering.serve.udp import unwrap_untrusted
-from steering.settings import Settings, SettingsError, UpdatePermission, Zone, parse_settings
+from steering.settings import Settings, UpdatePermission, Zone
+from steering.settings_file import parse_settings
 from steering.values import Peer, Permission
 from steering.wire import (
     AAAA,
@@ -391,8 +393,9 @@ def _as_file(data: bytes) -> Iterator[Path]:
 
 
 def _sign(data: bytes) -> bytes:
-    """A packet with a good signature, if it is long enough for any."""
-    return Signer(KEY).sign(data, 0.0) if len(data) >= HEADER_SIZE else data
+    """A packet with a good signature, if it has the header for any."""
+    can = len(data) >= HEADER_SIZE and data[10:12] != b"\xff\xff"
+    return Signer(KEY).sign(data, 0.0) if can else data
 
 
 def _check_replies(replies: Iterable[bytes | None], packet: bytes) -> None:

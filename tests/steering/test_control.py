@@ -32,7 +32,8 @@ from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError
 from steering.problems import ConfigurationError
 from steering.serve.http import HttpError
-from steering.settings import Http, Settings, load_settings
+from steering.settings import Http, Settings
+from steering.settings_file import load_settings
 from steering.state_files import read_overrides, read_running, write_rows
 from steering.zones.tsig import Key
 from tests.geodata.mmdb import write_networks

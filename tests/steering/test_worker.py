@@ -19,7 +19,8 @@ from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile
 from steering.prepare import compile_maps
 from steering.process import WorkerEnd
 from steering.serve.feed import Connection, serve_feed
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.worker import Worker
 from steering.zones.load import stage_zones
 from steering.zones.store import Store
