@@ -41,9 +41,11 @@ everything else. Memory needs no limit, as a target has one probe at a time: som
 PROCESSES = 500
 """Commands that run at the same time."""
 
-COLLECTOR_THRESHOLDS = (10_000, 5, 200)
-"""Of Python's garbage collector, which would otherwise take thousands of probes that wait for garbage, and go through
-all of them for a tenth of a second, several times a minute."""
+COLLECT_AT_LEAST = 10_000
+COLLECT_PER_TARGET = 64
+"""Allocations after which Python's collector looks for garbage among what is new: so many at least, and so many for
+each target. It would otherwise go through the thousands of probes that wait for silent targets, each of 50 objects or
+more, for a tenth of a second, again and again. Checks leave no garbage."""
 
 FIRST_PROBES_PER_SECOND = 500.0
 """The pace of first probes, unless there are so many targets that they are always probed faster than that."""
@@ -73,7 +75,7 @@ async def open_scheduler(
     the scheduler. At the end everything that runs is cancelled, and unreported.
     """
     thresholds = gc.get_threshold()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    _set_collector(0)
     try:
         async with open_tools() as tools, trio.open_nursery() as nursery:
             scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
@@ -152,6 +154,7 @@ class Scheduler:
                 self._push(self._next_first_probe, watch)
                 self._next_first_probe += 1 / pace
         self._longest_timeout = max((target.monitor.timeout for target in wanted.values()), default=0.0)
+        _set_collector(len(wanted))
         self._sleep.cancel()
 
     async def wait_first_results(self, targets: Iterable[Target], deadline_seconds: float) -> set[Target]:
@@ -299,6 +302,10 @@ class _Watch:
         self.settled.set()
         if self.running is not None:
             self.running.cancel()
+
+
+def _set_collector(targets: int) -> None:
+    gc.set_threshold(max(COLLECT_AT_LEAST, COLLECT_PER_TARGET * targets))
 
 
 def allow_files() -> int:
