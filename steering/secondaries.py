@@ -133,7 +133,8 @@ async def _obey(nursery: trio.Nursery, connection: Connection[ToSecondaries]) ->
             updater.replace(message.settings)
         elif isinstance(message, UpdateAsked):
             if updater is not None:
-                done = await trio.to_thread.run_sync(updater.update, message, time.monotonic)
+                # At the end nobody waits for it: it may wait for a lock itself, and what it had not answered failed.
+                done = await trio.to_thread.run_sync(updater.update, message, time.monotonic, abandon_on_cancel=True)
                 if done.rcode:
                     level = logging.ERROR if done.rcode == SERVFAIL else logging.INFO
                     logger.log(level, "zone %s: not updated %s", name_to_text(done.apex), done.told)

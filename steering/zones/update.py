@@ -8,7 +8,7 @@ The SOA is ours: nobody may update it, and its serial grows with each update tha
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 import dns.exception
@@ -70,8 +70,10 @@ def check_update_untrusted(message: Message) -> None:
 
 def check_rdata_untrusted(message: Message) -> None:
     """Raise UpdateError if RDATA is not what its type prescribes: it would be sent to others as it is."""
-    for _, rrtype, rrclass, _, rdata in (*message.answers, *message.authorities):
-        if rrclass == ANY_CLASS or (rdata and rrtype in READ_TYPES):
+    wanted = (record for record in message.answers if record.rrclass == IN)
+    updates = (record for record in message.authorities if record.rrclass != ANY_CLASS)
+    for _, rrtype, _, _, rdata in chain(wanted, updates):
+        if rdata and rrtype in READ_TYPES:
             continue
         try:
             read = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))

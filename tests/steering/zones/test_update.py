@@ -115,6 +115,7 @@ def wanted(owner: bytes, rrtype: int, rrclass: int, rdata: bytes = b"", ttl: int
 def test_updates(update: list[MessageRecord], owner: bytes, expected: RRsets | None) -> None:
     before = repr(ZONE)
     check_update_untrusted(message(*update))
+    check_rdata_untrusted(message(*update))
     assert apply_update(message(*update), read) == ({} if expected is None else {owner: expected})
     assert repr(ZONE) == before
 
@@ -146,6 +147,7 @@ def test_updates(update: list[MessageRecord], owner: bytes, expected: RRsets | N
 def test_prerequisites(prerequisites: list[MessageRecord], rcode: int | None) -> None:
     asked = message(prerequisites=tuple(prerequisites))
     check_update_untrusted(asked)
+    check_rdata_untrusted(asked)
     if rcode is None:
         check_prerequisites(asked, read)
         return
