@@ -55,8 +55,8 @@ TRANSFERS = (AXFR, IXFR)
 Answer = Callable[[bytes, int], bytes | None]
 """A plain question, and the octets to be left free for a signature, to its reply."""
 
-AskUpdate = Callable[[bytes, Later], bool]
-"""An update that may be made, and the reply to it; False if nobody can be asked."""
+AskUpdate = Callable[[bytes, str, Later], bool]
+"""An update that may be made, the client's address, and the reply; False if nobody can be asked."""
 
 
 class Peers:
@@ -68,7 +68,7 @@ class Peers:
         zones: Iterable[Zone],
         keys: Iterable[Key],
         notified: Callable[[Notified], None],
-        ask_update: AskUpdate = lambda _packet, _later: False,
+        ask_update: AskUpdate = lambda _packet, _client, _later: False,
     ) -> None:
         """`notified` hears of every NOTIFY that counts, `ask_update` of every update that may be made."""
         self.store = store
@@ -168,26 +168,23 @@ class Peers:
             self._judge_update_untrusted(message, client, signer, reader)
         except UpdateError as error:
             return render(error.rcode)
-        return later if self.ask_update(packet, later) else render(SERVFAIL)
+        return later if self.ask_update(packet, client, later) else render(SERVFAIL)
 
     def _judge_update_untrusted(
         self, message: Message, client: str, signer: Signer | None, reader: StoreReader
     ) -> None:
         """Raise UpdateError for what is no update, or may not be made (RFC 2136 sections 3.1, 3.3 and 3.4.1)."""
-        if message.rrtype != SOA or message.rrclass != IN:
+        if message.rrtype != SOA:
             raise UpdateError(FORMERR, "not a zone section of one SOA")
-        if message.name not in reader.zones:
+        if message.rrclass != IN or message.name not in reader.zones:
             raise UpdateError(NOTAUTH, "not a zone of ours")
         zone = self.zones.get(message.name)
         entries = [each for each in zone.allow_update if is_permitted([each], client, signer)] if zone else []
         if not entries:
             raise UpdateError(REFUSED, "from who may not")
         check_update_untrusted(message)
-        for record in message.authorities:
-            if not any(
-                is_named(record.owner, each.names) and (not each.types or record.rrtype in each.types)
-                for each in entries
-            ):
+        for owner, rrtype in {(record.owner, record.rrtype) for record in message.authorities}:
+            if not any(is_named(owner, each.names) and (not each.types or rrtype in each.types) for each in entries):
                 raise UpdateError(REFUSED, "of what who asks may not")
 
     def _take_notify(self, message: Message, client: str, signer: Signer | None) -> int:

@@ -172,11 +172,11 @@ class Worker:
         if self._control is not None:
             self._control.send(notified)
 
-    def _ask_update(self, packet: bytes, later: Later) -> bool:
+    def _ask_update(self, packet: bytes, client: str, later: Later) -> bool:
         asked = self._waiting.add(later, time.monotonic()) if self._control is not None else None
         if self._control is None or asked is None:
             return False
-        self._control.send(UpdateAsked(self._end.number, *asked, packet))
+        self._control.send(UpdateAsked(self._end.number, *asked, client, packet))
         return True
 
     async def _expire(self) -> None:
