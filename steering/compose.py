@@ -321,8 +321,10 @@ class Composition:
         while self._flattened < CHAIN_LIMIT:
             self._flattened += 1
             zone = find_authority(self._world, name, rrtype)
-            found = self._zones.find(zone, key_labels(name, zone.apex)) if zone is not None else None
-            if zone is None or found is None or found.kind not in (EXACT, WILDCARD):
+            if zone is None or zone.expired:
+                return None
+            found = self._zones.find(zone, key_labels(name, zone.apex))
+            if found.kind not in (EXACT, WILDCARD):
                 return None
             node_owner = find_node_owner(found, name, zone)
             rrset = self._find_rrset(node_owner, found.value, rrtype)

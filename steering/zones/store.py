@@ -132,7 +132,7 @@ class Store:
 
     def note_timers(self, apex: bytes, timers: bytes, *, expired: bool) -> None:
         """Keep what the refresher notes of a zone that is served, and whether it has expired; raises StoreError."""
-        with _failing(self), self.environment.begin(write=True) as transaction:
+        with failing(self), self.environment.begin(write=True) as transaction:
             zone = read_zone(transaction, self, apex)
             if zone is None:
                 return
@@ -370,7 +370,7 @@ class ZoneWriter:
         self._pending: list[tuple[bytes, bytes]] = []
         self._begun: set[bytes] = set()
         """Generations of ours that are in the store."""
-        with _failing(store), store.environment.begin() as transaction:
+        with failing(store), store.environment.begin() as transaction:
             self._next_generation = 1 + max(
                 _last_generation(transaction, store.nodes),
                 _last_generation(transaction, store.garbage),
@@ -407,7 +407,7 @@ class ZoneWriter:
 
         Returns how many there are. What they raise leaves this zone as it is served.
         """
-        with _failing(self._store):
+        with failing(self._store):
             zone = version.make_zone(apex, self._next_generation)
             self._next_generation += 1
             prefix = zone.prefix
@@ -433,7 +433,7 @@ class ZoneWriter:
     def publish(self, removed: Iterable[bytes] = ()) -> None:
         """Serve what was staged, and stop serving the zones `removed`, from this moment on."""
         store = self._store
-        with _failing(self._store):
+        with failing(self._store):
             self._flush()
             with store.environment.begin(write=True) as transaction:
                 removed = list(removed)
@@ -501,7 +501,7 @@ class ZoneWriter:
     def collect_garbage(self) -> None:
         """Delete the generations that nobody serves, a batch at a time."""
         store = self._store
-        with _failing(self._store):
+        with failing(self._store):
             with store.environment.begin() as transaction:
                 prefixes = list(transaction.cursor(store.garbage).iternext(values=False))
             for prefix in prefixes:
@@ -529,7 +529,7 @@ class ZoneWriter:
 
 
 @contextmanager
-def _failing(store: Store) -> Iterator[None]:
+def failing(store: Store) -> Iterator[None]:
     """LMDB's errors as StoreError. It calls a disk that fills up in the middle of a write an input/output error."""
     try:
         yield
