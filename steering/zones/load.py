@@ -59,6 +59,7 @@ from steering.zones.node import (
 )
 from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
+from steering.zones.timers import decode_timers
 from steering.zones.update import RRsets
 from steering.zones.zonefile import (
     MAX_TTL,
@@ -129,6 +130,8 @@ def stage_zones(
     writer = ZoneWriter(store)
     writer.collect_garbage()
     problems: list[ZoneProblem] = []
+    expired: dict[bytes, bytes] = {}
+    """Zone to its timers."""
     members, _ = find_members(settings, read_catalogs(settings, writer))
     settings = add_members(settings, members)
     for zone, defaults in assign_defaults(settings):
@@ -138,6 +141,10 @@ def stage_zones(
         stamp = writer.read_stamp(zone.name)
         if old is not None and stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).is_current(digest):
             report(LoadReport(zone.name, old.serial, 0, 0))
+            kept = store.read_timers(zone.name) if zone.primaries else None
+            end = decode_timers(kept).expires_at(old.soa) if old.soa else None
+            if kept is not None and end is not None and end <= now:  # while nothing of ours was running
+                expired[zone.name] = kept
             continue
         try:
             if zone.primaries:
@@ -151,6 +158,8 @@ def stage_zones(
 
     def publish() -> None:
         writer.publish(removed=writer.served.keys() - {zone.name for zone in settings.zones})
+        for apex, timers in expired.items():
+            store.note_timers(apex, timers, expired=True)
         writer.collect_garbage()
 
     return publish

@@ -14,6 +14,7 @@ from steering.settings import Zone
 from steering.settings_file import parse_settings
 from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
 from steering.zones import refresh as refresh_module
+from steering.zones import timers as timers_module
 from steering.zones.load import stage_zones
 from steering.zones.message import parse_message_untrusted
 from steering.zones.refresh import Refresher
@@ -178,7 +179,7 @@ class Stage:
 async def stage(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", 0.0)
     monkeypatch.setattr(refresh_module, "FIRST_RETRY", 0.02)
-    monkeypatch.setattr(refresh_module, "SHORTEST", 0.02)
+    monkeypatch.setattr(timers_module, "SHORTEST", 0.02)
     with opened_store(tmp_path / "zones") as store, trio.fail_after(DEADLINE):
         made = Stage(tmp_path, store, nursery)
         for primary in (made.first, made.second):
