@@ -3,6 +3,9 @@
 Each target of a zone is asked with growing patience, TIMEOUTS; one that never answers is logged, and hears of the next
 change again. A change during that begins anew. At the start everybody is told of every zone, since nobody knows what
 was published when waypost was last stopped. At most AT_ONCE targets are being asked at a time.
+
+Whoever hears of a zone asks for it at once, and if nobody answers then, not again for long (BIND: until `refresh`). So
+nobody is told before the workers answer for the zones in force.
 """
 
 import logging
@@ -33,10 +36,13 @@ class NotifySender:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._zones: Mapping[bytes, Zone] = {}
         self._keys: Mapping[bytes, Key] = {}
+        self._served = trio.Event()
         self._sending: dict[tuple[bytes, Peer], trio.CancelScope] = {}
 
     def replace(self, zones: Iterable[Zone], keys: Iterable[Key]) -> None:
-        """The zones and keys from now on; whoever is new to a zone is told of it."""
+        """The zones and keys from now on; whoever is new to a zone is told of it. Nobody is before `serve`."""
+        if self._served.is_set():
+            self._served = trio.Event()
         before = self._zones
         self._zones = {zone.name: zone for zone in zones if zone.notify}
         self._keys = {key.name: key for key in keys}
@@ -45,6 +51,10 @@ class NotifySender:
             for peer in zone.notify:
                 if peer not in told:
                     self._start(apex, peer)
+
+    def serve(self) -> None:
+        """These zones are answered for from now on."""
+        self._served.set()
 
     def tell(self, apex: bytes) -> None:
         """A zone has changed."""
@@ -61,6 +71,7 @@ class NotifySender:
     async def _send(self, apex: bytes, peer: Peer, scope: trio.CancelScope) -> None:
         try:
             with scope:
+                await self._served.wait()
                 async with self._limiter:
                     await self._insist(apex, peer)
         finally:

@@ -14,7 +14,7 @@ import dns.rrset
 import dns.tsig
 
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth
+from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Taken
 from steering.serve.feed import encode_frame
 from tests.fuzz.packets import CORPUS
 from tests.fuzz.targets import CHILD, PARENT, STEERED
@@ -166,6 +166,7 @@ def make_frames(folder: Path) -> dict[str, bytes]:
         "configured": Configured(settings, (), (verdict,), (bytes(16),)),
         "health": HealthChanged((verdict,)),
         "hello": Hello(1, 4711),
+        "taken": Taken(),
         "counted": Counted(1 << 40, 5),
     }
     frames = {name: encode_frame(message) for name, message in messages.items()}

@@ -71,12 +71,16 @@ async def test_at_the_start_and_at_each_change_until_it_is_heard(
     target.signs = signs
     sender = NotifySender(nursery)
     sender.replace([target.zone(KEY.name if signs else None)], [KEY])
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert not target.heard, "nobody would answer"
+    sender.serve()
     await heard(target, 1)
     sender.tell(APEX)
     await heard(target, 2)
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert not sender._sending
     sender.replace([target.zone(KEY.name if signs else None)], [KEY])
+    sender.serve()
     sender.tell(b"\5other\0")
     assert not sender._sending, "nothing is new to anybody"
 
@@ -95,6 +99,7 @@ async def test_who_does_not_answer_well_is_asked_again_and_then_left_alone(
     sender = NotifySender(nursery)
     with caplog.at_level(logging.WARNING):
         sender.replace([target.zone(KEY.name)], [KEY])
+        sender.serve()
         await heard(target, 3)
         await until(lambda: "was not notified" in caplog.text)
     assert len(target.heard) == 3
@@ -111,6 +116,7 @@ async def test_patience_grows_and_nobody_is_there(
         port = free.getsockname()[1]
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(Peer("127.0.0.1", port),))], [])
+    sender.serve()
     await trio.sleep(sum(TIMEOUTS) - 1)
     assert sender._sending
     await trio.sleep(2)
@@ -124,6 +130,7 @@ async def test_a_change_meanwhile_begins_anew(autojump_clock: MockClock, nursery
         silent.setblocking(False)
         sender = NotifySender(nursery)
         sender.replace([Zone(APEX, notify=(Peer("127.0.0.1", silent.getsockname()[1]),))], [])
+        sender.serve()
         await trio.sleep(sum(TIMEOUTS) - 1)
         sender.tell(APEX)
         await trio.sleep(0.5)
