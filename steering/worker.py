@@ -30,6 +30,7 @@ from steering.messages import (
     Hello,
     Notified,
     OriginHealth,
+    Taken,
     ToWorker,
     UpdateAsked,
     UpdateDone,
@@ -156,6 +157,8 @@ class Worker:
                     continue
                 if self._world is not None:
                     self._configured.set()
+                if isinstance(message, Configured):
+                    connection.send(Taken())
             nursery.cancel_scope.cancel()
 
     def _apply(self, message: Configured | HealthChanged) -> World | None:

@@ -97,7 +97,10 @@ def test_an_origin_that_goes_down_changes_what_gdnsd_answers(tmp_path: Path) -> 
                 gdnsd.answers("www.example.com", BOTH)
                 one.close()
                 gdnsd.answers("www.example.com", "127.0.0.2")
+                daemon.destroy()
                 with open_site("127.0.0.1", port):
+                    assert gdnsd.answer("www.example.com") == "127.0.0.2"  # as it was when waypost was last there
+                    daemon.start()
                     gdnsd.answers("www.example.com", BOTH)
 
 

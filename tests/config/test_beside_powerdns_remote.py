@@ -137,8 +137,8 @@ def test_an_origin_that_goes_down_changes_what_powerdns_answers(tmp_path: Path, 
         powerdns.answers(TWO, NAME)
         with socket.create_server(("127.0.0.1", port)):
             powerdns.answers(ONE, NAME)
-            waypost.signal(signal.SIGTERM)
-            waypost.end()
+            waypost.destroy()
+            powerdns.answers("SERVFAIL", NAME)
             waypost.start()
             powerdns.answers(ONE, NAME)
 

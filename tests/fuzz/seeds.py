@@ -20,7 +20,7 @@ import msgspec
 from monitors.notify.event import Event, Message
 from monitors.notify.grouping import Grouping
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth
+from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Taken
 from steering.serve.feed import encode_frame
 from steering.zones.tsig import Signer
 from tests.fuzz.packets import CORPUS
@@ -298,6 +298,7 @@ def make_frames(folder: Path) -> dict[str, bytes]:
         "configured": Configured(settings, (), (verdict,), (bytes(16),)),
         "health": HealthChanged((verdict,)),
         "hello": Hello(1, 4711),
+        "taken": Taken(),
         "counted": Counted(1 << 40, 5),
     }
     frames = {name: encode_frame(message) for name, message in messages.items()}

@@ -215,7 +215,7 @@ def fuzz_update(data: bytes) -> None:
     asked: list[bytes] = []
     replies: list[bytes | None] = []
 
-    def ask(packet: bytes, later: Later) -> bool:
+    def ask(packet: bytes, _: str, later: Later) -> bool:
         later.send = replies.append
         later.finish(0)
         asked.append(packet)

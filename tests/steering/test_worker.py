@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile, OriginHealth, ToControl
+from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile, OriginHealth, Taken, ToControl
 from steering.prepare import compile_maps
 from steering.process import WorkerEnd
 from steering.serve.feed import Connection, serve_feed
@@ -193,6 +193,10 @@ async def test_it_says_who_it_is_and_counts(stage: Stage) -> None:
     await stage.ask(tcp=True)
     await until(lambda: Counted(2, 1) in stage.heard)
     assert stage.heard[0] == Hello(3, os.getpid())
+    assert stage.heard.count(Taken()) == 1
+    stage.tell(DOWN)
+    stage.tell(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
+    await until(lambda: stage.heard.count(Taken()) == 2)
 
 
 async def test_health_and_settings_change_what_is_answered(stage: Stage) -> None:
