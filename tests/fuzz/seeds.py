@@ -22,10 +22,12 @@ from monitors.notify.grouping import Grouping
 from steering.balance.pools import Verdict
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Taken
 from steering.serve.feed import encode_frame
+from steering.settings import Settings
 from steering.zones.tsig import Signer
 from tests.fuzz.packets import CORPUS
 from tests.fuzz.targets import CHILD, KEY, PARENT, STEERED
 from tests.geodata.mmdb import write_networks, write_tree
+from tests.steering.serve.test_http import TOKEN
 from tests.steering.support import SERVER, write_settings
 
 TREE = Path(__file__).parents[2]
@@ -42,6 +44,7 @@ def main() -> None:
             "transfer": make_peer_packets(),
             "tcp": make_streams(),
             "powerdns": make_powerdns(),
+            "http": make_requests(),
             "probes": make_answers(),
             "reports": make_reports(),
             "refusals": {"reply": b"\2\x2b5.7.1 no\r\n\x1b[31m \xff", "system": b"\0\x70unreachable", "empty": b""},
@@ -231,6 +234,20 @@ def make_powerdns() -> dict[str, bytes]:
     }
 
 
+def make_requests() -> dict[str, bytes]:
+    """A request for every path, as `fuzz_http` reads them."""
+    return {
+        "metrics": b"GET /metrics",
+        "health": b"GET /health\nAuthorization: Bearer x",
+        "history": b"GET /history?origin=paris/one",
+        "probe": b"GET /probe?monitor=web&address=2001:DB8::1&debug=true",
+        "external": b'PUT /external/web/192.0.2.1\nAuthorization: Bearer %b\n\n{"up": false}' % TOKEN.encode(),
+        "no-token": b"PUT /external/web/192.0.2.1\nAuthorization: Bearer \xff\n\n{}",
+        "ready": b"GET /-/ready",
+        "no-path": b"GET /%ff%00?\xff=%",
+    }
+
+
 def make_answers() -> dict[str, bytes]:
     """What sites answer: over HTTP, and name servers."""
     query = dns.message.make_query("example.com", "MX", id=7)
@@ -292,7 +309,8 @@ def make_icmp() -> dict[str, bytes]:
 
 def make_frames(folder: Path) -> dict[str, bytes]:
     """Each message, several in a row, and lengths that are none."""
-    settings = write_settings(folder, STEERED, {"example.com": ""})
+    written = msgspec.json.encode(write_settings(folder, STEERED, {"example.com": ""}))
+    settings = msgspec.json.decode(written.replace(str(folder).encode(), b"/fuzz"), type=Settings)
     verdict = OriginHealth("one", "one-1", Verdict(True, 4.0))
     messages = {
         "configured": Configured(settings, (), (verdict,), (bytes(16),)),

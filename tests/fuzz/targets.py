@@ -9,12 +9,13 @@ import io
 import ipaddress
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import dns.message
 import dns.name
@@ -39,6 +40,7 @@ from steering.respond import respond
 from steering.serve.backend import converse_http, converse_lines
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
+from steering.serve.http import make_app
 from steering.serve.tcp import StreamServer, TcpLimits
 from steering.serve.udp import unwrap_untrusted
 from steering.settings import Settings, UpdatePermission, Zone
@@ -77,6 +79,7 @@ from steering.zones.update import UpdateError, apply_update, check_prerequisites
 from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
 from tests.fuzz.monitor_targets import fuzz_icmp, fuzz_probes, fuzz_refusals, fuzz_reports
 from tests.fuzz.streams import Pieces, run
+from tests.steering.serve.test_http import TOKEN, FakeSource
 from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
 
 Incoming = TypeVar("Incoming")
@@ -350,6 +353,13 @@ def fuzz_control(data: bytes) -> None:
         raise AssertionError("not a line with an object")
 
 
+def fuzz_http(data: bytes) -> None:
+    """A request (a line with method and target, lines of its header, an empty line, the body) gets an answer."""
+    status = trio.run(_ask_http, data)
+    if not 200 <= status < 500:
+        raise AssertionError(f"the status is {status}")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "query": fuzz_query,
     "respond": fuzz_respond,
@@ -358,6 +368,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "transfer": fuzz_transfer,
     "tcp": fuzz_tcp,
     "powerdns": fuzz_powerdns,
+    "http": fuzz_http,
     "probes": fuzz_probes,
     "reports": fuzz_reports,
     "refusals": fuzz_refusals,
@@ -437,6 +448,34 @@ async def _serve_tcp(pieces: list[bytes], is_proxy: bool) -> list[tuple[bytes, s
     server = StreamServer(answer, TcpLimits(), lambda _: is_proxy)
     await server.serve(Pieces(pieces), ("192.0.2.9", 4711))
     return asked
+
+
+async def _ask_http(data: bytes) -> int:
+    """The status of the answer, given what an HTTP server makes of a request."""
+    head, _, body = data.partition(b"\n\n")
+    first, *lines = head.split(b"\n")
+    method, _, target = first.partition(b" ")
+    path, _, query = target.partition(b"?")
+    scope = {
+        "type": "http",
+        "method": method.decode("ascii", "replace"),
+        "path": unquote(path.decode("ascii", "replace")),
+        "raw_path": path,
+        "root_path": "",
+        "query_string": query,
+        "headers": [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await make_app(FakeSource(), TOKEN.encode(), False)(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
 
 
 class _Api(ApiTarget):
