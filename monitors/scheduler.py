@@ -167,7 +167,7 @@ class Scheduler:
         with trio.move_on_after(deadline_seconds):
             for target, watch in wanted.items():
                 if watch is not None and watch.target == target:
-                    await watch.settled.wait()
+                    await watch.wait_settled()
         return {target for target, watch in wanted.items() if not (watch and watch.target == target and watch.reported)}
 
     def find(self, monitor: str, address: str) -> Target | None:
@@ -258,7 +258,7 @@ class Scheduler:
                 limit.release()
             if not watch.dropped:
                 watch.reported = True
-                watch.settled.set()
+                watch.settle()
                 self._on_result(watch.target, result)
         watch.running = None
 
@@ -276,7 +276,7 @@ class Scheduler:
 class _Watch:
     """A watched target: its grid of due times, and how far it has come."""
 
-    __slots__ = ("_grid", "dropped", "duration", "reported", "running", "settled", "target")
+    __slots__ = ("_grid", "_settled", "dropped", "duration", "reported", "running", "target")
 
     def __init__(self, target: Target, opened: float) -> None:
         self.target = target
@@ -284,7 +284,7 @@ class _Watch:
         self.dropped = False
         self.reported = False
         self.duration: float | None = None
-        self.settled = trio.Event()
+        self._settled: trio.Event | None = None  # made when it is waited for: there are many of us
         key = f"{target.monitor.name} {target.endpoint}".encode()
         phase = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
         self._grid = opened + phase * target.monitor.interval
@@ -297,9 +297,20 @@ class _Watch:
         missed = max(0, math.ceil((now - self._grid) / interval) - place)
         return self._grid + (place + missed) * interval, missed
 
+    async def wait_settled(self) -> None:
+        """Until it has been reported or dropped."""
+        if not (self.reported or self.dropped):
+            if self._settled is None:
+                self._settled = trio.Event()
+            await self._settled.wait()
+
+    def settle(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+
     def drop(self) -> None:
         self.dropped = True
-        self.settled.set()
+        self.settle()
         if self.running is not None:
             self.running.cancel()
 
