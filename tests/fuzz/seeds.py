@@ -12,6 +12,7 @@ import dns.message
 import dns.opcode
 import dns.rrset
 import dns.tsig
+import dns.update
 
 from steering.balance.pools import Verdict
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth
@@ -31,6 +32,7 @@ def main() -> None:
             "query": make_packets(),
             "respond": make_packets(),
             "peers": make_peer_packets(),
+            "update": make_updates(),
             "icmp": make_icmp(),
             "feed": make_frames(Path(directory)),
             "zonefile": make_zones(),
@@ -132,6 +134,45 @@ def make_peer_packets() -> dict[str, bytes]:
             transfer.answer.append(dns.rrset.from_text(f"n{serial}.example.com.", 300, "IN", "MX", "5 a.example.com."))
         del transfer.answer[-1]
         packets[f"transfer-{name}"] = transfer.to_wire()
+    return packets
+
+
+def make_updates() -> dict[str, bytes]:
+    """Updates of every kind, and what is none."""
+    made = {name: dns.update.UpdateMessage("example.com", id=7) for name in ("add", "delete", "wanted", "cuts", "form")}
+    for owner, rrtype, data in (
+        ("new", "A", "192.0.2.1"),
+        ("new", "HTTPS", "1 . alpn=h2 port=53"),
+        ("new", "CAA", '0 issue "ca.example"'),
+        ("alias", "CNAME", "www"),
+        ("www", "CNAME", "svc"),
+        ("\\000\\010.www", "TXT", '"x" "y"'),
+        ("@", "NS", "ns.example.org."),
+        ("x", "TYPE65280", "\\# 2 0102"),
+    ):
+        made["add"].add(owner, 60, rrtype, data)
+    made["delete"].delete("www")
+    made["delete"].delete("mail", "MX")
+    made["delete"].delete("many", "MX", "7 h7")
+    made["delete"].delete("@")
+    made["delete"].delete("@", "NS", "NS1")
+    made["wanted"].present("www")
+    made["wanted"].present("www", "A")
+    made["wanted"].present("www", "A", "192.0.2.1")
+    made["wanted"].absent("gone")
+    made["wanted"].absent("mail", "A")
+    made["wanted"].add("gone", 2**31 + 1, "A", "192.0.2.1")
+    made["cuts"].add("a", 60, "NS", "ns")
+    made["cuts"].add("c", 60, "DNAME", "www")
+    made["cuts"].delete("sub")
+    made["cuts"].delete("old", "DNAME")
+    made["form"].add("geo", 60, "A", "192.0.2.1")
+    made["form"].add("x", 60, "TYPE252", "\\# 1 00")
+    packets = {name: message.to_wire() for name, message in made.items()}
+    made["add"].use_tsig(dns.tsig.Key("key.", b"secret", "hmac-sha256"))
+    packets["signed"] = made["add"].to_wire()
+    packets["bad-rdata"] = packets["cuts"][:8] + b"\0\1\0\0" + packets["cuts"][12:29]
+    packets["bad-rdata"] += b"\xc0\x0c" + struct.pack("!HHIH", 257, 1, 0, 1) + b"\0"
     return packets
 
 

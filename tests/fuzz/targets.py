@@ -5,6 +5,7 @@ but its bytes, so that what was found once is found again. `test_corpus.py` runs
 `packets.py` looks for more.
 """
 
+import atexit
 import io
 import os
 import tempfile
@@ -31,17 +32,37 @@ from steering.peers import Peers
 from steering.respond import respond
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
-from steering.settings import Settings, SettingsError, Zone, parse_settings
+from steering.settings import Settings, SettingsError, UpdatePermission, Zone, parse_settings
 from steering.values import Peer, Permission
-from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, is_below, parse_query_untrusted, render_error
+from steering.wire import (
+    CNAME,
+    HEADER_SIZE,
+    NS,
+    SOA,
+    TCP_SIZE,
+    UDP_PAYLOAD,
+    BadPacket,
+    is_below,
+    parse_query_untrusted,
+    render_error,
+)
 from steering.world import World, make_world
 from steering.zones.inbound import Inbound, TransferError
-from steering.zones.load import stage_zones
+from steering.zones.load import assign_defaults, read_rrsets, stage_update, stage_zones
 from steering.zones.message import parse_message_untrusted
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import Store, StoreReader, ZoneWriter
 from steering.zones.transfer import Transfer
 from steering.zones.tsig import Key
-from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
+from steering.zones.update import (
+    RRsets,
+    UpdateError,
+    apply_update,
+    check_prerequisites,
+    check_rdata_untrusted,
+    check_update_untrusted,
+    describe_changes,
+)
+from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
 from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
 
 Incoming = TypeVar("Incoming")
@@ -176,6 +197,48 @@ def fuzz_peers(data: bytes) -> None:
             pass
 
 
+def fuzz_update(data: bytes) -> None:
+    """An update gets a reply or is passed on; it makes a zone that can be served, or is refused as a whole."""
+    settings, world = make_fuzz_settings(), make_fuzz_world()
+    store = world.zones.store
+    zone, defaults = next(each for each in assign_defaults(settings) if each[0].name == APEX)
+    allowed = msgspec.structs.replace(zone, allow_update=(UpdatePermission(b"\3key\0", (b"\2**\0",)),))
+    peers = Peers(store, (allowed,), [Key(b"\3key\0", "hmac-sha256", b"secret")], lambda _: None, lambda *_: True)
+    reply = peers.update_untrusted(data, "192.0.2.9", 0.0, world.zones)
+    if isinstance(reply, bytes) and (reply[:2] != data[:2] or not reply[2] & 0x80):
+        raise AssertionError("not a reply to this packet")
+    writer = ZoneWriter(store)
+    try:
+        message = parse_message_untrusted(data)
+        check_update_untrusted(message)
+        check_rdata_untrusted(message)
+        if message.name != APEX:
+            return
+        with writer.open_served(APEX) as served:
+
+            def read(owner: bytes) -> RRsets:
+                return read_rrsets(APEX, owner, served)
+
+            check_prerequisites(message, read)
+            owners = apply_update(message, read)
+            told = describe_changes(owners, read)
+        stage_update(allowed, defaults, writer, owners)
+    except (BadPacket, UpdateError, ZoneFileError):
+        return
+    if len(told) > 10_000 or not ((told.isascii() and told.isprintable()) or not told):
+        raise AssertionError("not a line of a log")
+    for owner, rrsets in owners.items():
+        if not is_below(owner, APEX) or (CNAME in rrsets and rrsets.keys() - BESIDE_CNAME):
+            raise AssertionError("not an owner of the zone")
+        if owner == APEX and not (rrsets[SOA][1] and rrsets[NS][1]):
+            raise AssertionError("not an apex")
+        for rrtype, (ttl, rdatas) in rrsets.items():
+            if not 0 <= ttl <= MAX_TTL or not rdatas:
+                raise AssertionError("not an RRset")
+            for rdata in rdatas:
+                dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
+
+
 def fuzz_icmp(data: bytes) -> None:
     """Any message is an Echo, an Unreachable or nothing."""
     stripped = strip_ipv4_header_untrusted(data)
@@ -246,6 +309,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "query": fuzz_query,
     "respond": fuzz_respond,
     "peers": fuzz_peers,
+    "update": fuzz_update,
     "icmp": fuzz_icmp,
     "feed": fuzz_feed,
     "zonefile": fuzz_zonefile,
@@ -256,10 +320,18 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 @cache
+def make_fuzz_settings() -> Settings:
+    """Two zones with something of every kind, and load balancers; the files are there as long as the process."""
+    directory = tempfile.TemporaryDirectory(prefix="waypost-fuzz-")
+    atexit.register(directory.cleanup)
+    return write_settings(Path(directory.name), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
+
+
+@cache
 def make_fuzz_world() -> World:
-    """Two zones with something of every kind, and load balancers; stays until the process ends."""
+    """What they make; stays until the process ends."""
+    settings = make_fuzz_settings()
     with tempfile.TemporaryDirectory(prefix="waypost-fuzz-") as directory:
-        settings = write_settings(Path(directory), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
         store = Store(Path(directory) / "store", write=True)
         stage_zones(settings, store, 1_800_000_000)()
         reader = StoreReader(store)
