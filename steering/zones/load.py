@@ -349,7 +349,7 @@ class ZoneContent:
             self._add(owner, group)
         for owner in defaults:
             self._add(owner, ())
-        self._raise_problems()
+        self._raise_problems(defaults)
 
     def _prepare(self, zone: Zone, defaults: Defaults, served: ServedNodes) -> None:
         self.zone = zone
@@ -431,10 +431,10 @@ class ZoneContent:
         ]
         self._file(b"", pack_node(0, apex[1] & STEERED, entries))
 
-    def _raise_problems(self) -> None:
-        """Raise ZoneFileError if something cannot be served."""
+    def _raise_problems(self, steered: Iterable[bytes]) -> None:
+        """Raise ZoneFileError if something cannot be served; of load balancers these are looked at."""
         problems = [problem for problems in self._problems.values() for problem in problems]
-        for key, node in self.nodes(_with_ancestors(map(self._key, self._defaults))):
+        for key, node in self.nodes(_with_ancestors(map(self._key, steered))):
             cut, flags = node[:2]
             if flags & STEERED and cut and not (flags & CUT_IS_DNAME and cut == key.count(b"\0") + 1):
                 owner = name_to_text(name_of_key(key, self.zone.name))
@@ -503,14 +503,15 @@ class ChangedContent(ZoneContent):
         """`owners` has all records of each owner that changes; raises ZoneFileError."""
         self._prepare(zone, defaults, served)
         self._changing = {self._key(owner) for owner in owners}
-        for owner in defaults:
+        for owner in defaults if zone.primaries else ():
             if owner not in owners and (replaced := served.get_replaced(key := self._key(owner))) is not None:
                 self.replaced[key] = replaced
         for owner, records in owners.items():
             records = list(records)
             if records or owner in defaults:
                 self._add(owner, records)
-        self._raise_problems()
+        has_cut = any(_own_cut(key, self._read(key)) is not None for key in self._changing)
+        self._raise_problems(defaults if has_cut else ())
 
     def _read(self, key: bytes) -> bytes | None:
         return super()._read(key) if key in self._changing else self._served.get(key)

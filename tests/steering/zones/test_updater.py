@@ -177,6 +177,15 @@ def test_steered_names_are_refused_and_stay(zone: Zone) -> None:
     assert zone.records("new", TXT) == ['"x"']
 
 
+def test_no_delegation_covers_a_load_balancer(zone: Zone) -> None:
+    zone.load(5, more=POOLS + balancer("lb.b.example.com"))
+    for owner, rrtype in (("b", "NS"), ("b", "DNAME"), ("@", "DNAME")):
+        done = zone.add(owner, rrtype, "example.org.")
+        assert done.rcode == REFUSED
+        assert "lb.b.example.com.: a load balancer" in done.told
+    assert zone.add("new", "NS", "example.org.").serial == 6
+
+
 def test_what_cannot_be_served_is_refused(zone: Zone) -> None:
     zone.load(5)
     before = zone.nodes()
