@@ -1,6 +1,7 @@
 """Zones from primaries, with a fake primary that answers as it is told, a real store and real sockets."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from steering.zones import refresh as refresh_module
 from steering.zones import timers as timers_module
 from steering.zones.load import stage_zones
 from steering.zones.message import parse_message_untrusted
-from steering.zones.refresh import Refresher
+from steering.zones.refresh import PER_PRIMARY, Refresher
 from steering.zones.store import Store, StoreReader
+from steering.zones.timers import LONGEST, LONGEST_EXPIRE, Timers, read_soa_timers
 from steering.zones.tsig import Key, verify_request_untrusted
 from tests.steering.running import DEADLINE
 from tests.steering.support import APEX, SERVER, opened_store, snapshot
@@ -69,6 +71,8 @@ class Primary:
         self.signs = False
         self.signs_last = True
         self.refuses = False
+        self.silent = False
+        """It takes connections and questions, and says nothing."""
         self.breaks_after: int | None = None
         """Messages of a transfer after which the connection ends."""
         self.claims: int | None = None
@@ -97,6 +101,8 @@ class Primary:
     async def reply(self, stream: trio.SocketStream, packet: bytes) -> bool:
         message = parse_message_untrusted(packet)
         self.asked.append(message.rrtype)
+        if self.silent:
+            return True
         signer = None
         if self.signs:
             assert message.signature is not None
@@ -185,6 +191,7 @@ async def stage(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.Monke
             await nursery.start(primary.serve)
         yield made
         nursery.cancel_scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
 
 
 @pytest.mark.parametrize("key", ["", "xfr"])
@@ -396,6 +403,129 @@ async def test_a_restart_knows_when_it_is_due(stage: Stage) -> None:
     assert (stage.status.serial, stage.status.last_check) == (1, last_check)
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert len(stage.first.asked) == asked, "it is not due yet"
+
+
+class TestPrimariesThatAreSilent:
+    MORE = 2 * PER_PRIMARY
+
+    def more(self, *primaries: Primary) -> str:
+        """So many zones of these."""
+        peers = ", ".join(f'"127.0.0.1:{primary.port}"' for primary in primaries)
+        return "".join(f'[[zone]]\nname = "z{each}"\nprimaries = [{peers}]\n' for each in range(self.MORE))
+
+    async def test_zones_of_others_do_not_wait(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", DEADLINE)
+        stage.second.silent = True
+        stage.start(self.more(stage.second))
+        await until(lambda: len(stage.second.asked) == PER_PRIMARY)
+        await until(lambda: transferred(stage, APEX))
+
+    async def test_who_has_another_primary_asks_that_first(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", 0.2)
+        stage.second.silent = True
+        stage.start(self.more(stage.second, stage.first))
+        await until(lambda: all(transferred(stage, b"%cz%d\0" % (len(f"z{n}"), n)) for n in range(self.MORE)))
+        assert len(stage.second.asked) == PER_PRIMARY, "who waits for it meanwhile does not ask it"
+
+    async def test_a_zone_that_waits_for_its_turn_expires(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        stage.first.timers = (0, 0, 1)
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", DEADLINE)
+        stage.first.silent = True
+        await until(lambda: not stage.addresses())
+
+
+async def test_a_flood_of_notify_is_one_comparison(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", DEADLINE)
+    stage.refresher._zones[APEX]._compared = -DEADLINE  # a long time ago
+    asked, told = len(stage.first.asked), len(stage.statuses)
+    for _ in range(1000):
+        stage.refresher.notify(APEX)
+        await trio.lowlevel.checkpoint()
+    await until(lambda: len(stage.first.asked) > asked)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(stage.first.asked) == asked + 1
+    assert len(stage.statuses) == told + 1
+
+
+class Clock:
+    """The time of day, as it is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.set_by = 0.0
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + self.set_by)
+        monkeypatch.setattr(refresh_module, "CLOCK_INTERVAL", 0.01)
+
+
+YEAR = 365 * 86400.0
+
+
+class TestClocksThatAreSet:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        return Clock(monkeypatch)
+
+    @pytest.mark.parametrize("years", [56, -56])
+    async def test_what_was_just_compared_is_just_compared(self, clock: Clock, stage: Stage, years: int) -> None:
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.refuses = True
+        clock.set_by = years * YEAR
+        await stage.until(lambda status: bool(status.error))
+        assert not stage.status.expired
+        assert stage.addresses()
+        assert stage.status.last_check is not None
+        assert abs(stage.status.last_check - time.time()) < DEADLINE
+
+    @pytest.mark.parametrize(("days", "expired"), [(2, True), (0.5, False)])
+    async def test_a_clock_that_is_set_after_the_start(
+        self, clock: Clock, stage: Stage, days: float, expired: bool
+    ) -> None:
+        """What an earlier process has kept was noted by a good clock."""
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.refresher._zones[APEX].scope.cancel()
+        now = time.time()
+        timers = Timers(now - days * 86400, now - days * 86400, now - days * 86400)
+        stage.store.note_timers(APEX, msgspec.msgpack.encode(timers), expired=False)
+        stage.first.refuses = True
+        stage.statuses.clear()
+        clock.set_by = -now
+        again = Refresher(stage.store, stage.nursery, lambda: 0.0, stage.hear)
+        again.replace(stage.refresher.settings, [])
+        await stage.until(lambda status: bool(status.error) or status.next_try > time.time())
+        assert not stage.status.expired
+        clock.set_by = 0
+        await stage.until(lambda status: status.expired is expired and bool(status.error))
+
+
+@pytest.mark.parametrize(
+    ("timers", "expected"),
+    [
+        ((0, 0, 0), (1, 1, 2)),
+        ((2**31, 2**32 - 1, 2**32 - 1), (LONGEST, LONGEST, LONGEST_EXPIRE)),
+        ((3600, 600, 60), (3600, 600, 4200)),
+        ((3600, 600, 86400), (3600, 600, 86400)),
+    ],
+)
+def test_timers_count_within_bounds(timers: tuple[int, int, int], expected: tuple[int, int, int]) -> None:
+    assert read_soa_timers(soa(1, timers)[12:]) == expected
+
+
+async def test_what_expired_while_nothing_ran_is_not_answered_from(stage: Stage) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    stage_zones(stage.refresher.settings, stage.store, time.time() + 86000)()
+    assert stage.addresses()
+    stage_zones(stage.refresher.settings, stage.store, time.time() + 86400)()
+    assert not stage.addresses()
+    stage.refresher.replace(stage.refresher.settings, [KEY])
+    await until(lambda: bool(stage.addresses()))
+    assert stage.first.asked.count(AXFR) == 1
 
 
 class TestLoadBalancers:
