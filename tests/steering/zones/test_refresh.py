@@ -24,6 +24,7 @@ from steering.zones.tsig import Key, verify_request_untrusted
 from tests.steering.running import DEADLINE
 from tests.steering.support import APEX, SERVER, opened_store, snapshot
 from tests.steering.test_worker import until
+from tests.steering.zones.test_faults import write_until_full
 from tests.steering.zones.test_load import POOLS, balancer, rdatas
 
 KEY = Key(b"\3xfr\0", "hmac-sha256", b"secret")
@@ -526,6 +527,57 @@ async def test_what_expired_while_nothing_ran_is_not_answered_from(stage: Stage)
     stage.refresher.replace(stage.refresher.settings, [KEY])
     await until(lambda: bool(stage.addresses()))
     assert stage.first.asked.count(AXFR) == 1
+
+
+def large(number: int) -> bytes:
+    """A record that takes 60,000 octets."""
+    return b"\4b%03d\xc0\x0c\xff\x00\0\1\0\0\0\0" % number + (60_000).to_bytes(2, "big") + bytes(60_000)
+
+
+class TestFullDisks:
+    @pytest.fixture
+    async def stage(self, small_disk: Path, stage: Stage) -> Stage:
+        """One with a store in a file system of 4 MiB."""
+        assert small_disk in stage.store.directory.parents
+        return stage
+
+    @pytest.mark.parametrize("megabytes", [2.5, 6])
+    async def test_nothing_is_lost_and_it_goes_on_when_there_is_room(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture, megabytes: float
+    ) -> None:
+        """Whether there is no room for what comes, or none for the zone that it makes."""
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        first = stage.first
+        small = [record("www", 2)]
+        first.serial, first.whole = 2, [*small, *map(large, range(int(megabytes * 1e6 / 60_000)))]
+        await stage.refreshed()
+        assert stage.status.serial == 1
+        assert "MiB free" in stage.status.error
+        assert str(stage.store.directory) in stage.status.error
+        assert "MiB free" in caplog.text
+        assert stage.addresses() == {"www": ["192.0.2.1"]}
+        first.serial, first.whole = 3, small
+        await stage.refreshed()
+        assert stage.addresses() == {"www": ["192.0.2.2"]}
+        assert stage.status.error == ""
+
+    async def test_a_zone_expires_though_that_cannot_be_kept(
+        self, stage: Stage, small_disk: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is tried again, but not all the time."""
+        stage.first.timers = (0, 0, 1)
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        write_until_full(small_disk / "ballast")
+        stage.first.refuses = True
+        await until(lambda: "has expired" in caplog.text)
+        asked = len(stage.first.asked)
+        await trio.sleep(0.2)
+        assert len(stage.first.asked) - asked < 10
+        assert caplog.text.count("has expired") == 1
+        (small_disk / "ballast").unlink()
+        await until(lambda: not stage.addresses())
 
 
 class TestLoadBalancers:
