@@ -340,6 +340,45 @@ class TestPrimariesThatLie:
         assert stage.addresses() == {}
         assert stage.status.serial is None
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            [soa(9), record("www", 1), soa(2), record("www", 66)],
+            [soa(1), record("www", 1), soa(3), record("www", 66)],
+            [soa(1), record("www", 1), soa(2), record("www", 66), soa(3), soa(4)],
+            [soa(1), record("www", 1), soa(1), record("www", 66), soa(1), soa(2)],
+        ],
+    )
+    async def test_about_the_way_to_a_serial(self, stage: Stage, changes: Records) -> None:
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.serial, stage.first.whole, stage.first.changes = 2, [record("www", 2)], {1: changes}
+        await stage.refreshed()
+        assert stage.addresses() == {"www": ["192.0.2.2"]}
+        assert stage.first.asked[-2:] == [IXFR, AXFR]
+
+    async def test_with_one_between_ours_and_what_it_tells(self, stage: Stage) -> None:
+        """As of several servers behind one address: newer than ours is good."""
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.serial, stage.first.claims, stage.first.whole = 5, 9, [record("www", 5)]
+        await stage.refreshed()
+        assert (stage.status.serial, stage.status.error) == (5, "")
+
+    @pytest.mark.parametrize(("old", "new"), [(2**32 - 1, 0), (2**32 - 5, 2**31 - 6), (2**31 + 5, 3)])
+    async def test_not_where_serials_wrap(self, stage: Stage, old: int, new: int) -> None:
+        """RFC 1982 section 3.2; half a round is neither newer nor older."""
+        stage.first.serial = old
+        stage.start()
+        await stage.until(lambda status: status.serial == old)
+        stage.first.serial, stage.first.changes = new, {old: [soa(old), soa(new), record("new", 1)]}
+        await stage.refreshed()
+        assert (stage.status.serial, "new" in stage.addresses()) == (new, True)
+        stage.first.serial = (new + 2**31) % 2**32
+        await stage.refreshed()
+        assert stage.status.serial == new
+        assert "older" in stage.status.error
+
     async def test_without_a_signature_at_the_end(self, stage: Stage) -> None:
         stage.first.signs, stage.first.signs_last = True, False
         stage.start(key="xfr")
