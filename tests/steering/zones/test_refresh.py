@@ -15,10 +15,10 @@ from steering.settings import Zone, parse_settings
 from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
 from steering.zones import refresh as refresh_module
 from steering.zones import timers as timers_module
-from steering.zones.load import stage_zones
+from steering.zones.load import read_owner, stage_zones
 from steering.zones.message import parse_message_untrusted
 from steering.zones.refresh import PER_PRIMARY, Refresher
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import Store, StoreReader, ZoneWriter
 from steering.zones.timers import LONGEST, LONGEST_EXPIRE, Timers, read_soa_timers
 from steering.zones.tsig import Key, verify_request_untrusted
 from tests.steering.running import DEADLINE
@@ -55,6 +55,12 @@ def listed(label: str, member: str) -> bytes:
     return owner + b"\0\x0c\0\1\0\0\0\0" + len(target).to_bytes(2, "big") + target
 
 
+def moving(label: str, target: bytes) -> bytes:
+    """That a member may move to this catalog."""
+    owner = b"\3coo" + bytes((len(label),)) + label.encode() + b"\5zones\xc0\x0c"
+    return owner + b"\0\x0c\0\1\0\0\0\0" + len(target).to_bytes(2, "big") + target
+
+
 def transferred(stage: "Stage", apex: bytes, serial: int = 1) -> bool:
     told = [status.serial for status in stage.statuses if status.apex == apex]
     return bool(told) and told[-1] == serial
@@ -72,6 +78,8 @@ class Primary:
         self.signs = False
         self.signs_last = True
         self.refuses = False
+        self.refuses_others = False
+        """It refuses all zones but example.com."""
         self.silent = False
         """It takes connections and questions, and says nothing."""
         self.breaks_after: int | None = None
@@ -123,7 +131,8 @@ class Primary:
             if message.rrtype != SOA and number == self.breaks_after:
                 return False
             head = packet[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + message.question
-            answer = render_error(packet, REFUSED, message.question) if self.refuses else head + data
+            refused = self.refuses or (self.refuses_others and message.name != APEX)
+            answer = render_error(packet, REFUSED, message.question) if refused else head + data
             if signer is not None and (self.signs_last or message.rrtype == SOA or number < len(records) - 1):
                 answer = signer.sign(answer, now)
             await stream.send_all(len(answer).to_bytes(2, "big") + answer)
@@ -293,6 +302,45 @@ class TestCatalogs:
         catalog.first.serial, catalog.first.whole = 2, [VERSION, listed("c", "net")]
         catalog.refresher.notify(APEX)
         await until(lambda: transferred(catalog, b"\3net\0", 0))
+
+    @pytest.mark.parametrize("label", ["a", "b"])
+    async def test_a_member_moves_to_another_catalog(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture, label: str
+    ) -> None:
+        """The second primary has the old catalog, the first one the new; each has the zone as well."""
+        old, net = b"\3old\0", b"\3net\0"
+        stage.second.serial, stage.second.whole = 7, [VERSION, listed("a", "net")]
+        stage.first.whole = [VERSION]
+        second = f'catalog = "consumer"\nprimaries = ["127.0.0.1:{stage.second.port}"]\n'
+        stage.start(after=f'catalog = "consumer"\n[[zone]]\nname = "old"\n{second}')
+        await until(lambda: transferred(stage, net, 7) and transferred(stage, APEX))
+
+        async def change(primary: Primary, apex: bytes, serial: int, *records: bytes) -> None:
+            primary.serial, primary.whole = serial, [VERSION, *records]
+            stage.refresher.notify(apex)
+            await until(lambda: transferred(stage, apex, serial))
+
+        def owner() -> bytes:
+            assert stage.members == [net]
+            return read_owner(ZoneWriter(stage.store), net)
+
+        await change(stage.first, APEX, 2, listed(label, "net"))
+        assert "refused: net. in the catalog example.com. is a member of old." in caplog.text
+        assert owner() == old
+        await change(stage.second, old, 8, listed("a", "net"), moving("a", APEX))
+        assert owner() == old, "the new one has not come again yet"
+        stage.first.refuses_others = True
+        await change(stage.first, APEX, 3, listed(label, "net"))
+        assert owner() == APEX
+        zone = stage.store.find_zone(net)
+        assert zone is not None
+        assert zone.expired is (label == "b"), "with another label, it begins anew"
+        stage.first.refuses_others = False
+        await change(stage.second, old, 9)
+        assert owner() == APEX
+        stage.first.serial = 20
+        stage.refresher.notify(net)
+        await until(lambda: transferred(stage, net, 20))
 
     async def test_a_restart_knows_them(self, catalog: Stage) -> None:
         catalog.first.refuses = True
