@@ -16,6 +16,7 @@ as if they were configured.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -38,6 +39,7 @@ from steering.wire import (
 )
 from steering.zones.catalog import (
     CatalogError,
+    Listed,
     add_members,
     find_members,
     make_catalog,
@@ -95,6 +97,8 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
     files: tuple[FileRead, ...]
     digest: bytes
     """Of the format, the settings of the zone and its default answers."""
+    owner: bytes = b""
+    """The catalog that it is a member of."""
 
     def is_current(self, digest: bytes) -> bool:
         """Whether loading again would make the same zone."""
@@ -132,7 +136,7 @@ def stage_zones(
     problems: list[ZoneProblem] = []
     expired: dict[bytes, bytes] = {}
     """Zone to its timers."""
-    members, _ = find_members(settings, read_catalogs(settings, writer))
+    members, _ = find_members(settings, read_catalogs(settings, writer), partial(read_owner, writer))
     settings = add_members(settings, members)
     for zone, defaults in assign_defaults(settings):
         listed = members_of_producer(settings, zone.name) if zone.catalog == "producer" else ()
@@ -148,7 +152,8 @@ def stage_zones(
             continue
         try:
             if zone.primaries:
-                report(stage_secondary(zone, defaults, writer))
+                owner = members[zone.name].catalog if zone.name in members else b""
+                report(stage_secondary(zone, defaults, writer, owner=owner))
             else:
                 report(_stage_zone(zone, defaults, listed, digest, now, writer))
         except ZoneFileError as error:
@@ -165,8 +170,14 @@ def stage_zones(
     return publish
 
 
-def read_catalogs(settings: Settings, writer: ZoneWriter) -> dict[bytes, dict[bytes, bytes]]:
-    """Of each consumer's catalog that has been transferred, its members and their labels."""
+def read_owner(writer: ZoneWriter, apex: bytes) -> bytes:
+    """The catalog that a zone came from; nothing for any other."""
+    stamp = writer.read_stamp(apex)
+    return b"" if stamp is None else msgspec.msgpack.decode(stamp, type=Stamp).owner
+
+
+def read_catalogs(settings: Settings, writer: ZoneWriter) -> dict[bytes, dict[bytes, Listed]]:
+    """Of each consumer's catalog that has been transferred, its members."""
     catalogs = {}
     for zone in settings.zones:
         old = writer.served.get(zone.name)
@@ -238,34 +249,43 @@ def stage_secondary(
     writer: ZoneWriter,
     records: Iterable[Record] | None = None,
     timers: bytes | None = None,
+    owner: bytes = b"",
 ) -> LoadReport:
     """Stage a zone with the records that a primary has, or with those that it had at the last transfer.
 
-    Without any there is nothing to answer from, which is what is staged then. Raises ZoneFileError.
+    Without any there is nothing to answer from, which is what is staged then. `owner` is the catalog that it is a
+    member of. Raises ZoneFileError.
     """
-    stamp = Stamp((), _digest(zone, defaults))
+    stamp = Stamp((), _digest(zone, defaults), owner)
     old = writer.served.get(zone.name)
     with writer.open_served(zone.name) as served:
         if records is None and (old is None or old.expired):
-            stage_nothing(zone, defaults, writer, timers)
+            stage_nothing(zone, defaults, writer, timers, owner)
             return LoadReport(zone.name, 0, 0, 0)
         given = served_records(zone.name, served) if records is None else records
         return stage_content(ZoneContent(zone, given, defaults, served), stamp, writer, timers)
 
 
-def stage_nothing(zone: Zone, defaults: Defaults, writer: ZoneWriter, timers: bytes | None = None) -> None:
+def stage_nothing(
+    zone: Zone, defaults: Defaults, writer: ZoneWriter, timers: bytes | None = None, owner: bytes = b""
+) -> None:
     """Stage a zone from a primary as one that was never transferred."""
-    stamp = msgspec.msgpack.encode(Stamp((), _digest(zone, defaults)))
+    stamp = msgspec.msgpack.encode(Stamp((), _digest(zone, defaults), owner))
     writer.stage(zone.name, Version(0, b"", 0, stamp, expired=True, timers=timers), ())
 
 
 def stage_changes(
-    zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Mapping[bytes, Iterable[Record]], timers: bytes
+    zone: Zone,
+    defaults: Defaults,
+    writer: ZoneWriter,
+    owners: Mapping[bytes, Iterable[Record]],
+    timers: bytes,
+    owner: bytes = b"",
 ) -> LoadReport:
     """Stage a zone from a primary as it is served, but with these records at these owners; raises ZoneFileError."""
     with writer.open_served(zone.name) as served:
         changed = ChangedContent(zone, owners, defaults, served)
-        return stage_content(changed, Stamp((), _digest(zone, defaults)), writer, timers)
+        return stage_content(changed, Stamp((), _digest(zone, defaults), owner), writer, timers)
 
 
 def stage_content(

@@ -28,6 +28,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import msgspec
 import trio
@@ -36,7 +37,7 @@ from steering.messages import FromSecondaries, Members, SecondaryStatus
 from steering.settings import Settings, Zone
 from steering.values import Peer
 from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
-from steering.zones.catalog import CatalogError, Member, add_members, find_members, read_catalog_untrusted
+from steering.zones.catalog import CatalogError, Member, add_members, find_members, goes_on, read_catalog_untrusted
 from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
 from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes
 from steering.zones.journal import is_newer, read_serial
@@ -46,6 +47,7 @@ from steering.zones.load import (
     is_made_from,
     owner_records,
     read_catalogs,
+    read_owner,
     stage_changes,
     stage_nothing,
     stage_secondary,
@@ -112,7 +114,9 @@ class Refresher:
         """Run the zones of the configuration, and those that its catalogs add as they are in the store."""
         members: dict[bytes, Member] = {}
         if any(zone.catalog == "consumer" for zone in self.settings.zones):
-            members, refused = find_members(self.settings, read_catalogs(self.settings, ZoneWriter(self.store)))
+            writer = ZoneWriter(self.store)
+            catalogs = read_catalogs(self.settings, writer)
+            members, refused = find_members(self.settings, catalogs, partial(read_owner, writer))
             for each in refused:
                 if each not in self._refused:
                     logger.warning("refused: %s", each)
@@ -362,13 +366,14 @@ class Secondary:
             if not is_made_from(zone, defaults, writer):
                 raise TransferError(BEING_CHANGED)
             removed = self._stage_members(inbound, writer) if zone.catalog else set()
+            owner = b"" if self._member is None else self._member.catalog
             if inbound.kind is Kind.WHOLE:
-                stage_secondary(zone, defaults, writer, inbound.records(), timers)
+                stage_secondary(zone, defaults, writer, inbound.records(), timers, owner)
             else:
                 served = writer.served.get(zone.name)
                 if served is None or served.expired or served.serial != inbound.start:
                     raise TransferError("what is served has changed meanwhile")
-                stage_changes(zone, defaults, writer, self._changed_owners(inbound, writer), timers)
+                stage_changes(zone, defaults, writer, self._changed_owners(inbound, writer), timers, owner)
             writer.publish(removed)
             writer.collect_garbage()
 
@@ -376,18 +381,21 @@ class Secondary:
         """Stage the members that are new, or begin anew; those to be removed. Raises TransferError."""
         settings = self._refresher.settings
         catalogs = read_catalogs(settings, writer)
-        before, _ = find_members(settings, catalogs)
+        owner = partial(read_owner, writer)
+        before, _ = find_members(settings, catalogs, owner)
         try:
             catalogs[self._zone.name] = read_catalog_untrusted(self._zone.name, inbound.records())
         except CatalogError as error:
             raise TransferError(f"a broken catalog: {error}") from error
-        after, _ = find_members(settings, catalogs)
+        after, _ = find_members(settings, catalogs, owner, self._zone.name)
         for name, member in (before | after).items():
             if name in writer.served and not is_made_from(member.zone, {}, writer):
                 raise TransferError(BEING_CHANGED)
         for name, member in after.items():
-            if name not in before or _place_of(before[name]) != _place_of(member):
-                stage_nothing(member.zone, {}, writer, msgspec.msgpack.encode(Timers()))
+            if name not in before or not goes_on(catalogs, name, before[name], member):
+                stage_nothing(member.zone, {}, writer, msgspec.msgpack.encode(Timers()), member.catalog)
+            elif before[name].catalog != member.catalog:
+                stage_secondary(member.zone, {}, writer, owner=member.catalog)
         return (before.keys() - after.keys()) & writer.served.keys()
 
     def _changed_owners(self, inbound: Inbound, writer: ZoneWriter) -> dict[bytes, list[Record]]:
@@ -459,10 +467,6 @@ class Secondary:
                 error=timers.error,
             )
         )
-
-
-def _place_of(member: Member) -> tuple[bytes, bytes]:
-    return member.catalog, member.label
 
 
 async def _ask_serial(stream: trio.SocketStream, key: Key | None, apex: bytes) -> int:

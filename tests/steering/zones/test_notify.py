@@ -147,11 +147,7 @@ class Attempts:
 
 
 @pytest.fixture
-async def attempts(
-    monkeypatch: pytest.MonkeyPatch,
-    nursery: trio.Nursery,
-    autojump_clock: MockClock,  # noqa: ARG001 # waits in no time
-) -> AsyncIterator[Attempts]:
+async def attempts(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> AsyncIterator[Attempts]:
     yield Attempts(monkeypatch)
     nursery.cancel_scope.cancel()
 
@@ -160,7 +156,10 @@ DEAD, ALIVE = Peer("192.0.2.1", 53), Peer("192.0.2.2", 53)
 
 
 async def test_a_change_meanwhile_begins_anew(
-    attempts: Attempts, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(DEAD,))], [])
@@ -176,7 +175,10 @@ async def test_a_change_meanwhile_begins_anew(
 
 
 async def test_a_dead_target_delays_nobody_and_is_not_flooded(
-    attempts: Attempts, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     names = [b"\4%04d\0" % number for number in range(2000)]
     sender = NotifySender(nursery)
@@ -199,7 +201,11 @@ async def test_a_dead_target_delays_nobody_and_is_not_flooded(
     assert len(missed) == caplog.text.count("was not notified"), "who comes back hears what it has not heard"
 
 
-async def test_a_target_that_is_configured_no_more_is_left_alone(attempts: Attempts, nursery: trio.Nursery) -> None:
+async def test_a_target_that_is_configured_no_more_is_left_alone(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+) -> None:
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(DEAD, ALIVE))], [])
     sender.serve()
