@@ -66,7 +66,7 @@ class Neighbour:
     def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
         self.port = free_port()
         self._command = command
-        self._folder = folder
+        self.folder = folder
         self._log = folder / "neighbour.log"
 
     @contextmanager
@@ -78,7 +78,7 @@ class Neighbour:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                cwd=self._folder,
+                cwd=self.folder,
             )
         try:
             eventually(
