@@ -184,7 +184,7 @@ def _update_text(update: UpdateStatus) -> Text:
     if update.problem:
         return Text(f"{place}: {update.problem}", "bold red")
     if update.conflicts:
-        return Text(f"{place}: somebody else has written there, {update.conflicts} times", "yellow")
+        return Text(f"{place}: somebody else has written there (conflicts: {update.conflicts}; see the log)", "yellow")
     return Text(f"{place}: as it should be")
 
 
