@@ -25,7 +25,17 @@ import msgspec
 
 from steering.balance.plans import make_default
 from steering.settings import Settings, Zone
-from steering.wire import NS, SOA, RRset, name_to_text, render_rrset, split_records
+from steering.wire import (
+    NS,
+    OWNER,
+    RRSIG,
+    SOA,
+    RRset,
+    name_to_text,
+    render_record,
+    render_rrset,
+    split_records,
+)
 from steering.zones.catalog import (
     CatalogError,
     add_members,
@@ -51,6 +61,7 @@ from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
 from steering.zones.update import RRsets
 from steering.zones.zonefile import (
+    MAX_TTL,
     FileRead,
     Record,
     ZoneFileError,
@@ -61,7 +72,7 @@ from steering.zones.zonefile import (
     read_zone,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same input makes other nodes than before, so that stores of older versions are loaded anew."""
 SYNTHETIC_TTL = 3600
 SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
@@ -358,8 +369,11 @@ class ZoneContent:
             rrsets.pop(rrtype, None)
             if answer is not None:
                 rrsets[rrtype] = (0, [])
+        ttls = {rrtype: ttl for rrtype, (ttl, _) in rrsets.items() if rrtype not in answers}
         entries = [
-            render_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
+            render_rrset(rrtype, ttl, rdatas) if rrtype != RRSIG else _render_signatures(rdatas, ttls)
+            for rrtype, (ttl, rdatas) in rrsets.items()
+            if rrtype not in answers
         ]
         entries += filter(None, answers.values())
         for _, _, data in entries:
@@ -520,6 +534,18 @@ def _with_ancestors(keys: Iterable[bytes]) -> set[bytes]:
 
 def _own_cut(key: bytes, node: bytes | None) -> int | None:
     return None if node is None else cut_flags(node_types(node), key.count(b"\0"))
+
+
+def _render_signatures(rdatas: Iterable[bytes], ttls: Mapping[int, int]) -> RRset:
+    """RRSIG records, each with the TTL of what it covers (RFC 4034 section 3), or else with the one that it names.
+
+    `ttls` has the TTL of each type at the owner. RDATA that ends early covers nothing.
+    """
+    records = []
+    for rdata in rdatas:
+        covered, named = int.from_bytes(rdata[:2], "big"), int.from_bytes(rdata[4:8], "big")
+        records.append(render_record(OWNER, RRSIG, ttls.get(covered, named if named <= MAX_TTL else 0), rdata))
+    return RRSIG, len(records), b"".join(records)
 
 
 def _unpack_records(owner: bytes, node: bytes) -> Iterator[Record]:

@@ -3,7 +3,6 @@ same zones, and each deliberate difference stands in a table."""
 
 import base64
 import random
-import shutil
 import socket
 import struct
 import time
@@ -23,13 +22,10 @@ import pytest
 
 from steering.wire import UPDATE
 from steering.zones.tsig import Key, Signer
-from tests.config.neighbours import PATH, Neighbour
-from tests.peers.servers import PATIENCE
+from tests.config.neighbours import Neighbour
+from tests.peers.programs import PATIENCE
 from tests.peers.transfers import KEY_TEXT
 from tests.steering.running import Waypost
-
-PROGRAMS = {name: shutil.which(name, path=PATH) for name in ("named", "knotd")}
-pytestmark = pytest.mark.skipif(None in PROGRAMS.values(), reason="BIND and Knot DNS are not both installed")
 
 MESSAGES = 250
 KEY = Key(b"\1k\0", "hmac-sha256", base64.b64decode(KEY_TEXT))
@@ -129,13 +125,9 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     for name in ALL:
         (tmp_path / name).mkdir()
         (tmp_path / name / "com.zone").write_text(ZONE)
-    (tmp_path / "named" / "named.conf").write_text(NAMED.format(folder=tmp_path / "named"))
+    named = Neighbour.configured("named", tmp_path / "named", NAMED)
+    knotd = Neighbour.configured("knotd", tmp_path / "knotd", KNOT)
     waypost = Waypost(tmp_path / "waypost", WAYPOST)
-    programs = {name: program or "" for name, program in PROGRAMS.items()}
-    arguments = ("-g", "-n", "1", "-p", "{port}", "-c", "named.conf")
-    named = Neighbour([programs["named"], *arguments], tmp_path / "named")
-    knotd = Neighbour([programs["knotd"], "-c", "knot.conf"], tmp_path / "knotd")
-    (tmp_path / "knotd" / "knot.conf").write_text(KNOT.format(folder=tmp_path / "knotd", port=knotd.port))
     try:
         waypost.start()
         with named.running("example.com"), knotd.running("example.com"):
@@ -155,40 +147,21 @@ name = "k"
 secret = "{KEY_TEXT}"
 """
 NAMED = f"""
-options {{{{
-  directory "{{folder}}";
-  listen-on {{{{ 127.0.0.1; }}}};
-  listen-on-v6 {{{{ none; }}}};
-  pid-file none;
-  session-keyfile none;
-  recursion no;
+options {{
   notify no;
-  dnssec-validation no;
   check-names primary ignore;
   check-integrity no;
   check-mx ignore;
-}}}};
-controls {{{{ }}}};
-key k {{{{ algorithm hmac-sha256; secret "{KEY_TEXT}"; }}}};
-zone "example.com" {{{{
+}};
+key k {{ algorithm hmac-sha256; secret "{KEY_TEXT}"; }};
+zone "example.com" {{
   type primary;
   file "com.zone";
-  allow-update {{{{ key k; }}}};
-  allow-transfer {{{{ any; }}}};
-}}}};
+  allow-update {{ key k; }};
+  allow-transfer {{ any; }};
+}};
 """
 KNOT = f"""
-server:
-  rundir: "{{folder}}"
-  listen: 127.0.0.1@{{port}}
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-log:
-  - target: stderr
-    any: info
-database:
-  storage: "{{folder}}"
 key:
   - id: k
     algorithm: hmac-sha256
@@ -202,7 +175,6 @@ acl:
     action: transfer
 zone:
   - domain: example.com
-    storage: "{{folder}}"
     file: com.zone
     zonefile-sync: -1
     acl: [update, transfer]
