@@ -43,6 +43,8 @@ NONE_CLASS: Final = 254
 RECORDS_LIMIT: Final = 100_000
 """Records that the names of one update have before it."""
 
+TYPES_LIMIT: Final = 100
+"""Of one name: whoever asks for it reads all of them."""
 TOLD_LIMIT: Final = 5
 """Names, and types of each, that a log tells of an update."""
 
@@ -141,6 +143,9 @@ def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:
         owner: {each: (ttl, list(rdatas.values())) for each, (ttl, rdatas) in rrsets.items()}
         for owner, rrsets in owners.items()
     }
+    for owner, made in after.items():
+        if len(made) > max(TYPES_LIMIT, len(before[owner])):
+            raise UpdateError(REFUSED, f"{name_to_text(owner)} would have more than {TYPES_LIMIT} types")
     return {owner: rrsets for owner, rrsets in after.items() if rrsets != before[owner]}
 
 

@@ -228,6 +228,18 @@ def test_the_work_grows_with_the_message_and_with_what_is_there(monkeypatch: pyt
     assert steps < 20 * count
 
 
+def test_a_name_gets_no_more_types_than_are_good_for_it() -> None:
+    many = [add(NEW, 1000 + number, b"") for number in range(101)]
+    assert len(apply_update(message(*many[1:]), read)[NEW]) == 100
+    with pytest.raises(UpdateError) as caught:
+        apply_update(message(*many), read)
+    assert caught.value.rcode == REFUSED
+    full: RRsets = {record.rrtype: (300, [b""]) for record in many}
+    less = apply_update(message(delete_all(NEW, many[0].rrtype)), lambda _: full)
+    assert len(less[NEW]) == 100
+    assert apply_update(message(add(NEW, 1000, b"more")), lambda _: full)[NEW][1000] == (300, [b"", b"more"])
+
+
 def test_an_update_of_names_with_too_many_records_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(update_module, "RECORDS_LIMIT", 5)
     assert apply_update(message(delete_all(WWW), delete_all(NEW)), read) == {WWW: {}}
