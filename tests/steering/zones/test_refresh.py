@@ -191,17 +191,17 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", 0.0)
     monkeypatch.setattr(refresh_module, "FIRST_RETRY", 0.02)
     monkeypatch.setattr(timers_module, "SHORTEST", 0.02)
     with opened_store(tmp_path / "zones") as store, trio.fail_after(DEADLINE):
-        made = Stage(tmp_path, store, nursery)
-        for primary in (made.first, made.second):
-            await nursery.start(primary.serve)
-        yield made
-        nursery.cancel_scope.cancel()
-        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:  # whose threads have ended when the store is closed
+            made = Stage(tmp_path, store, nursery)
+            for primary in (made.first, made.second):
+                await nursery.start(primary.serve)
+            yield made
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("key", ["", "xfr"])
