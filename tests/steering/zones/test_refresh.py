@@ -243,9 +243,11 @@ async def test_changes_that_do_not_fit_lead_to_all_of_it(stage: Stage) -> None:
     assert stage.first.asked[-2:] == [IXFR, AXFR]
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3])
-async def test_half_a_transfer_changes_nothing(stage: Stage, after: int) -> None:
-    stage.start()
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("key", ["", "xfr"])
+async def test_half_a_transfer_changes_nothing(stage: Stage, after: int, key: str) -> None:
+    stage.first.signs = bool(key)
+    stage.start(key=key)
     await stage.until(lambda status: status.serial == 1)
     before = stage.addresses()
     stage.first.serial, stage.first.whole, stage.first.breaks_after = 2, [record("www", 7), record("b", 8)], after
