@@ -222,9 +222,8 @@ class Secondary:
 
     def notify(self) -> None:
         """A primary says that the zone has changed, or else there is a reason to ask."""
-        if not self._notified:
-            self._notified = True
-            self._woken.set()
+        self._notified = True
+        self._woken.set()
 
     def move_clock(self, seconds: float) -> None:
         """The clock was set forward by so much: what was noted by the old one is set with it, and all is due."""
