@@ -58,6 +58,10 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     pid: int
 
 
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control: by the configuration that was told last, it answers now."""
+
+
 class Counted(msgspec.Struct, frozen=True, tag=True):
     """A worker to control, now and then: its counters since it started."""
 
@@ -87,6 +91,7 @@ class UpdateAsked(msgspec.Struct, frozen=True, tag=True):
     deadline: float
     """Of the system's monotonic clock, in seconds: the client is told then that it failed, so it must not be applied
     any more."""
+    client: str
     packet: bytes
 
 
@@ -99,8 +104,8 @@ class UpdateDone(msgspec.Struct, frozen=True, tag=True):
     apex: bytes = b""
     serial: int | None = None
     """The new one; None: nothing has changed."""
-    reason: str = ""
-    """Why it was not made."""
+    told: str = ""
+    """For the log: who asked, and what has changed or why it was not made."""
 
 
 class Secondaries(msgspec.Struct, frozen=True, tag=True):
@@ -136,7 +141,7 @@ ToSecondaries = Secondaries | Notified | UpdateAsked
 FromSecondaries = SecondaryStatus | Members | UpdateDone
 
 ToWorker = Configured | HealthChanged | UpdateDone
-ToControl = Hello | Counted | Notified | UpdateAsked
+ToControl = Hello | Taken | Counted | Notified | UpdateAsked
 
 
 class LoadReported(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from steering.messages import (
     Hello,
     Notified,
     OriginHealth,
+    Taken,
     ToWorker,
     UpdateAsked,
     UpdateDone,
@@ -156,6 +157,8 @@ class Worker:
                     continue
                 if self._world is not None:
                     self._configured.set()
+                if isinstance(message, Configured):
+                    connection.send(Taken())
             nursery.cancel_scope.cancel()
 
     def _apply(self, message: Configured | HealthChanged) -> World | None:
@@ -187,11 +190,11 @@ class Worker:
             self._notified.clear()
             await trio.sleep(NOTIFY_INTERVAL)
 
-    def _ask_update(self, packet: bytes, later: Later) -> bool:
+    def _ask_update(self, packet: bytes, client: str, later: Later) -> bool:
         asked = self._waiting.add(later, time.monotonic()) if self._control is not None else None
         if self._control is None or asked is None:
             return False
-        self._control.send(UpdateAsked(self._end.number, *asked, packet))
+        self._control.send(UpdateAsked(self._end.number, *asked, client, packet))
         return True
 
     async def _expire(self) -> None:

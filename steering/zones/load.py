@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -51,13 +51,15 @@ from steering.zones.node import (
     CUT_IS_DNAME,
     STEERED,
     CutTracker,
+    cut_flags,
     find_rrset,
     key_labels,
     name_of_key,
+    node_types,
     pack_node,
     unpack_node,
 )
-from steering.zones.overlay import Overlay
+from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
 from steering.zones.timers import decode_timers
 from steering.zones.update import RRsets
@@ -80,6 +82,8 @@ SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
 """Refresh, retry, expire and negative TTL of the SOA of a zone that has no file, in seconds."""
 RRSET_LIMIT = 65_000
 """Octets of records; more of one type could not be sent to anybody."""
+COVERED_LIMIT = 1000
+"""Names below delegations that come or go, whose nodes an update, or a change of a primary, writes anew."""
 UPDATED_LIMIT = 10_000
 """RRsets of a zone that updates have made otherwise than its source."""
 
@@ -212,17 +216,16 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
     """
     old, encoded = writer.served[zone.name], writer.read_stamp(zone.name)
     assert encoded is not None, "a zone that is served was made from something"
-    kept = writer.read_updated(zone.name)
-    overlay = Overlay(kept)
     updated: dict[bytes, bytes | None] = {}
     records: dict[bytes, list[Record]] = {}
     with writer.open_served(zone.name) as served:
         for owner in {zone.name: None, **owners}:
             before = read_rrsets(zone.name, owner, served)
             after = owners.get(owner, before)
-            updated |= overlay.update(owner, before, after)
+            updated |= note_update(owner, before, after, served.get_updated)
             records[owner] = [(owner, rrtype, ttl, each) for rrtype, (ttl, rdatas) in after.items() for each in rdatas]
-        if len(kept.keys() | {key for key, value in updated.items() if value is not None}) > UPDATED_LIMIT:
+        more = sum((value is not None) - (served.get_updated(key) is not None) for key, value in updated.items())
+        if more > 0 and served.count_updated() + more > UPDATED_LIMIT:
             message = f"updates have made more than {UPDATED_LIMIT} RRsets"
             raise ZoneFileError((ZoneProblem(name_to_text(zone.name), 0, message),))
         content = ChangedContent(zone, records, defaults, served)
@@ -233,7 +236,11 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
 def read_rrsets(apex: bytes, owner: bytes, served: ServedNodes) -> dict[int, tuple[int, list[bytes]]]:
     """What is served of an owner: type → TTL, RDATA."""
     node = served.get(b"".join(key_labels(owner, apex)))
-    return merge_records(_unpack_records(owner, node)) if node is not None else {}
+    rrsets = {}
+    for rrtype, _, data in unpack_node(node) if node is not None else ():
+        records = split_records(data)
+        rrsets[rrtype] = int.from_bytes(records[0][6:10], "big"), [record[12:] for record in records]
+    return rrsets
 
 
 def stage_secondary(
@@ -292,6 +299,7 @@ def stage_content(
     zone = content.zone
     old = writer.served.get(zone.name)
     ttl, soa = content.read_soa()
+    difference = content.difference(writer.room) if old is not None and not old.expired else None
     version = Version(
         serial=read_serial(soa),
         soa=soa,
@@ -301,8 +309,8 @@ def stage_content(
         replaced=content.replaced if zone.primaries else {},
         updated=updated,
         timers=timers,
+        late_cuts=difference is not None and content.late_cuts,
     )
-    difference = content.difference(writer.room) if old is not None and not old.expired else None
     if difference is None:
         changed = writer.stage(zone.name, version, content.nodes())
     else:
@@ -361,7 +369,7 @@ class ZoneContent:
             self._add(owner, group)
         for owner in defaults:
             self._add(owner, ())
-        self._raise_problems()
+        self._raise_problems(defaults)
 
     def _prepare(self, zone: Zone, defaults: Defaults, served: ServedNodes) -> None:
         self.zone = zone
@@ -374,6 +382,8 @@ class ZoneContent:
         self._others: dict[bytes, bytes] = {}
         """Those that are not, whose cut is not known yet, by their keys."""
         self._problems: dict[bytes, list[str]] = {}
+        self.late_cuts = False
+        """As in Zone, with the difference."""
 
     def _add(self, owner: bytes, records: Iterable[Record]) -> None:
         """Make the node of an owner, from these records and those it has already."""
@@ -441,10 +451,10 @@ class ZoneContent:
         ]
         self._file(b"", pack_node(0, apex[1] & STEERED, entries))
 
-    def _raise_problems(self) -> None:
-        """Raise ZoneFileError if something cannot be served."""
+    def _raise_problems(self, steered: Iterable[bytes]) -> None:
+        """Raise ZoneFileError if something cannot be served; of load balancers these are looked at."""
         problems = [problem for problems in self._problems.values() for problem in problems]
-        for key, node in self.nodes(_with_ancestors(map(self._key, self._defaults))):
+        for key, node in self.nodes(_with_ancestors(map(self._key, steered))):
             cut, flags = node[:2]
             if flags & STEERED and cut and not (flags & CUT_IS_DNAME and cut == key.count(b"\0") + 1):
                 owner = name_to_text(name_of_key(key, self.zone.name))
@@ -477,8 +487,7 @@ class ZoneContent:
         for key in sorted(chain(self._same, self._others) if keys is None else keys):
             node = self._read(key)
             if node is not None:
-                types = {rrtype for rrtype, _, _ in unpack_node(node)}
-                cut, flags = tracker.visit(key, key.count(b"\0"), types)
+                cut, flags = tracker.visit(key, key.count(b"\0"), node_types(node))
                 yield key, bytes((cut, flags | node[1] & STEERED)) + node[2:]
 
     def difference(self, limit: int) -> dict[bytes, bytes | None] | None:
@@ -493,9 +502,13 @@ class ZoneContent:
         if len(difference) + len(self._others) > limit:
             return None
         difference |= self._changed(self.nodes(_with_ancestors(self._others)))
-        if any(_own_cut(key, node) != _own_cut(key, served.get(key)) for key, node in difference.items()):
+        if served.late_cuts or self._cuts(difference):
             difference |= self._changed(self.nodes())
         return difference if len(difference) <= limit else None
+
+    def _cuts(self, difference: Mapping[bytes, bytes | None]) -> list[bytes]:
+        """Where a delegation or DNAME comes or goes."""
+        return [key for key, node in difference.items() if _own_cut(key, node) != _own_cut(key, self._served.get(key))]
 
     def _changed(self, nodes: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         return {key: node for key, node in nodes if node != self._served.get(key)}
@@ -510,14 +523,15 @@ class ChangedContent(ZoneContent):
         """`owners` has all records of each owner that changes; raises ZoneFileError."""
         self._prepare(zone, defaults, served)
         self._changing = {self._key(owner) for owner in owners}
-        for owner in defaults:
+        for owner in defaults if zone.primaries else ():
             if owner not in owners and (replaced := served.get_replaced(key := self._key(owner))) is not None:
                 self.replaced[key] = replaced
         for owner, records in owners.items():
             records = list(records)
             if records or owner in defaults:
                 self._add(owner, records)
-        self._raise_problems()
+        has_cut = any(_own_cut(key, self._read(key)) is not None for key in self._changing)
+        self._raise_problems(defaults if has_cut else ())
 
     def _read(self, key: bytes) -> bytes | None:
         return super()._read(key) if key in self._changing else self._served.get(key)
@@ -531,8 +545,11 @@ class ChangedContent(ZoneContent):
         gone = self._changing - self._same - self._others.keys()
         difference: dict[bytes, bytes | None] = {key: None for key in gone if self._served.get(key) is not None}
         difference |= self._changed(self.nodes(_with_ancestors(self._changing)))
-        if any(_own_cut(key, node) != _own_cut(key, self._served.get(key)) for key, node in difference.items()):
-            difference |= self._changed(self.nodes())
+        below = chain.from_iterable(map(self._served.from_key, self._cuts(difference)))
+        covered = [] if self._served.late_cuts else list(islice(below, COVERED_LIMIT + 1))
+        self.late_cuts = self._served.late_cuts or len(covered) > COVERED_LIMIT
+        if covered and not self.late_cuts:
+            difference |= self._changed(self.nodes(_with_ancestors(self._changing.union(covered))))
         return difference if len(difference) <= limit else None
 
     def __len__(self) -> int:
@@ -544,9 +561,8 @@ def _with_ancestors(keys: Iterable[bytes]) -> set[bytes]:
     return {b"", *(key[: end + 1] for key in keys for end, octet in enumerate(key) if not octet)}
 
 
-def _own_cut(key: bytes, node: bytes | None) -> bytes | None:
-    """Cut and flags of a node that is itself the topmost delegation or DNAME."""
-    return node[:2] if node is not None and node[0] == key.count(b"\0") + 1 else None
+def _own_cut(key: bytes, node: bytes | None) -> int | None:
+    return None if node is None else cut_flags(node_types(node), key.count(b"\0"))
 
 
 def _render_signatures(rdatas: Iterable[bytes], ttls: Mapping[int, int]) -> RRset:

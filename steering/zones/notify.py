@@ -2,7 +2,8 @@
 
 Each target of a zone is asked with growing patience, TIMEOUTS; one that never answers is logged, and hears of the next
 change again. A change during that begins anew. At the start everybody is told of every zone, since nobody knows what
-was published when waypost was last stopped.
+was published when waypost was last stopped. But whoever hears of a zone asks for it at once, and if nobody answers
+then, not again for long (BIND: until `refresh`): so nobody is told before the workers answer for the zones in force.
 
 Targets do not wait for each other: each has its own queue, in which a zone stands once, and PER_TARGET attempts at a
 time, which nobody but a target that is silent holds for long. AT_ONCE attempts to all of them only bound the sockets.
@@ -40,9 +41,12 @@ class NotifySender:
         self._zones: Mapping[bytes, Zone] = {}
         self._keys: Mapping[bytes, Key] = {}
         self._targets: dict[Peer, Target] = {}
+        self._served = trio.Event()
 
     def replace(self, zones: Iterable[Zone], keys: Iterable[Key]) -> None:
-        """The zones and keys from now on; whoever is new to a zone is told of it."""
+        """The zones and keys from now on; whoever is new to a zone is told of it. Nobody is before `serve`."""
+        if self._served.is_set():
+            self._served = trio.Event()
         before = self._zones
         self._zones = {zone.name: zone for zone in zones if zone.notify}
         self._keys = {key.name: key for key in keys}
@@ -53,6 +57,10 @@ class NotifySender:
             for peer in zone.notify:
                 if peer not in told:
                     self._tell(apex, peer)
+
+    def serve(self) -> None:
+        """These zones are answered for from now on."""
+        self._served.set()
 
     def tell(self, apex: bytes) -> None:
         """A zone has changed."""
@@ -84,6 +92,7 @@ class NotifySender:
         reason = None
         try:
             with scope:
+                await self._served.wait()
                 async with self._limiter:
                     next_try = trio.current_time() + TIMEOUTS[attempt]  # as late as if nothing had come
                     reason = await self._ask(apex, peer, attempt)

@@ -1,9 +1,8 @@
 """config/beside/gdnsd with the real gdnsd: what is in the folder, on free ports and in a folder of the test's own."""
 
+import shlex
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +10,13 @@ from pathlib import Path
 import dns.exception
 import dns.message
 import dns.query
-import pytest
 
 from tests.config.neighbours import replace
-from tests.steering.running import DEADLINE, PROGRAM, Waypost, environment, eventually, free_port
+from tests.peers.programs import need_program, read_log, started
+from tests.steering.running import PROGRAM, Waypost, environment, eventually, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "beside" / "gdnsd"
-GDNSD = shutil.which("gdnsd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 BOTH = "127.0.0.1 127.0.0.2"
-pytestmark = pytest.mark.skipif(GDNSD is None, reason="gdnsd is not installed: apt-get install gdnsd")
 
 
 class Gdnsd:
@@ -40,7 +37,7 @@ class Gdnsd:
         )
         script = folder / "waypost"
         root = environment()["PYTHONPATH"]
-        script.write_text(f"#!/bin/sh\nPYTHONPATH='{root}' exec '{sys.executable}' -P -c '{PROGRAM[-1]}' \"$@\"\n")
+        script.write_text(f"#!/bin/sh\nPYTHONPATH='{root}' exec {shlex.join(PROGRAM)} \"$@\"\n")
         script.chmod(0o755)
         replace(
             folder / "etc" / "config",
@@ -50,19 +47,11 @@ class Gdnsd:
             ("interval => 10", "interval => 4, up_thresh => 1, down_thresh => 1, ok_thresh => 1"),
             ("timeout => 8", "timeout => 3"),
         )
-        self.log = folder / "gdnsd.log"
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                [str(GDNSD), "-c", self._folder / "etc", "start"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        try:
+        with started([need_program("gdnsd"), "-c", self._folder / "etc", "start"], self._folder):
             yield
-        finally:
-            process.terminate()
-            process.wait(DEADLINE)
 
     def answer(self, name: str) -> str:
         """The addresses that it answers; "" without an answer."""
@@ -76,7 +65,7 @@ class Gdnsd:
         """Wait until that is what it answers."""
         eventually(
             lambda: self.answer(name) == expected,
-            lambda: f"{name} is {self.answer(name)} and not {expected}:\n{self.log.read_text()}",
+            lambda: f"{name} is {self.answer(name)} and not {expected}:\n{read_log(self._folder)}",
         )
 
 
@@ -108,7 +97,10 @@ def test_an_origin_that_goes_down_changes_what_gdnsd_answers(tmp_path: Path) -> 
                 gdnsd.answers("www.example.com", BOTH)
                 one.close()
                 gdnsd.answers("www.example.com", "127.0.0.2")
+                daemon.destroy()
                 with open_site("127.0.0.1", port):
+                    assert gdnsd.answer("www.example.com") == "127.0.0.2"  # as it was when waypost was last there
+                    daemon.start()
                     gdnsd.answers("www.example.com", BOTH)
 
 

@@ -5,47 +5,91 @@ but its bytes, so that what was found once is found again. `test_corpus.py` runs
 `packets.py` looks for more.
 """
 
+import atexit
 import io
+import ipaddress
 import os
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from socket import AF_INET, AF_INET6
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import dns.message
+import dns.name
 import dns.rdata
 import dns.rdatatype
+import h11
 import msgspec
 import trio
 
 from geodata.errors import GeoError
 from geodata.sources.maxmind import read_maxmind
-from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
+from steering.beside import powerdns_remote
+from steering.beside import update as beside
+from steering.beside.powerdns_api import ApiTarget, PowerDnsApi
 from steering.cookies import CookieSigner
+from steering.later import Later
 from steering.messages import ToControl, ToWorker
 from steering.peers import Peers
+from steering.problems import SettingsError
+from steering.proxy import ProxyError
 from steering.respond import respond
+from steering.serve.backend import converse_http, converse_lines
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
-from steering.settings import Settings, SettingsError, Zone, parse_settings
+from steering.serve.http import make_app
+from steering.serve.tcp import StreamServer, TcpLimits
+from steering.serve.udp import unwrap_untrusted
+from steering.settings import Settings, UpdatePermission, Zone
+from steering.settings_file import parse_settings
 from steering.values import Peer, Permission
-from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, is_below, parse_query_untrusted, render_error
+from steering.wire import (
+    AAAA,
+    CNAME,
+    DNAME,
+    HEADER_SIZE,
+    HTTPS,
+    MX,
+    NS,
+    SOA,
+    SRV,
+    TCP_SIZE,
+    TXT,
+    UDP_PAYLOAD,
+    A,
+    BadPacket,
+    is_below,
+    parse_query_untrusted,
+    render_error,
+)
 from steering.world import World, make_world
+from steering.zones.catalog import CatalogError, read_catalog_untrusted
 from steering.zones.inbound import Inbound, TransferError
-from steering.zones.load import stage_zones
+from steering.zones.load import assign_defaults, read_rrsets, stage_update, stage_zones
 from steering.zones.message import parse_message_untrusted
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import Store, StoreReader, ZoneWriter
 from steering.zones.transfer import Transfer
-from steering.zones.tsig import Key
-from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
+from steering.zones.tsig import Key, SignatureError, Signer, Verifier
+from steering.zones.update import (
+    RRsets,
+    UpdateError,
+    apply_update,
+    check_prerequisites,
+    check_rdata_untrusted,
+    check_update_untrusted,
+    describe_changes,
+)
+from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
+from tests.fuzz.monitor_targets import fuzz_icmp, fuzz_probes, fuzz_refusals, fuzz_reports
+from tests.fuzz.streams import Pieces, run
+from tests.steering.serve.test_http import TOKEN, FakeSource
 from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
 
 Incoming = TypeVar("Incoming")
-Result = TypeVar("Result")
 
 RECORDS_READ = 2000
 """Of a zone file: a line of $GENERATE makes a million, which finds nothing more."""
@@ -107,6 +151,9 @@ fallback_pool = "site"
 """
 
 
+KEY = Key(b"\3key\0", "hmac-sha256", b"secret")
+
+
 def fuzz_query(data: bytes) -> None:
     """A packet is a Query or a BadPacket."""
     try:
@@ -146,50 +193,142 @@ def fuzz_respond(data: bytes) -> None:
 
 
 def fuzz_peers(data: bytes) -> None:
-    """What a server says gets silence or a reply to its identifier; as part of a transfer it is used or refused."""
+    """What a server asks, signed or not, gets silence or replies to its identifier."""
     world = make_fuzz_world()
     store = world.zones.store
     zones = (
         Zone(APEX, file="-", allow_transfer=(Permission("192.0.2.0/24"),)),
         Zone(b"\5child" + APEX, primaries=(Peer("192.0.2.9", 53),)),
     )
-    peers = Peers(store, zones, [Key(b"\3key\0", "hmac-sha256", b"secret")], lambda _: None)
-    replies = [peers.reply_untrusted(data, "192.0.2.9", 0.0, world.zones, lambda packet, _: render_error(packet, 0))]
-    opened = peers.open_transfer_untrusted(data, "192.0.2.9", 0.0, world.zones)
-    if isinstance(opened, Transfer):
-        while (message := opened.next_message(0.0)) is not None:
-            replies.append(message)
-        opened.close()
-    else:
-        replies.append(opened)
-    for reply in replies:
-        if reply is not None and (reply[:2] != data[:2] or not reply[2] & 0x80):
-            raise AssertionError("not a reply to this packet")
+    peers = Peers(store, zones, [KEY], lambda _: None)
+
+    def answer(question: bytes, _: int) -> bytes:
+        return render_error(question, 0)
+
+    for packet in (data, _sign(data)):
+        replies = [peers.reply_untrusted(packet, "192.0.2.9", 0.0, world.zones, answer)]
+        opened = peers.open_transfer_untrusted(packet, "192.0.2.9", 0.0, world.zones)
+        if isinstance(opened, Transfer):
+            while (message := opened.next_message(0.0)) is not None:
+                replies.append(message)
+            opened.close()
+        else:
+            replies.append(opened)
+        _check_replies(replies, packet)
+
+
+def fuzz_update(data: bytes) -> None:
+    """An update gets a reply or is passed on; it makes a zone that can be served, or is refused as a whole."""
+    settings, world = make_fuzz_settings(), make_fuzz_world()
+    store = world.zones.store
+    zone, defaults = next(each for each in assign_defaults(settings) if each[0].name == APEX)
+    allowed = msgspec.structs.replace(zone, allow_update=(UpdatePermission(KEY.name, (b"\2**" + APEX,)),))
+    replies: list[bytes | None] = []
+
+    def ask(_packet: bytes, _client: str, later: Later) -> bool:
+        later.send = replies.append
+        later.finish(0)
+        return True
+
+    peers = Peers(store, (allowed,), [KEY], lambda _: None, ask)
+    for packet in (data, _sign(data)):
+        reply = peers.update_untrusted(packet, "192.0.2.9", 0.0, world.zones)
+        replies += [] if isinstance(reply, Later) else [reply]
+        _check_replies(replies, packet)
+    writer = ZoneWriter(store)
     try:
-        message_read = parse_message_untrusted(data)
+        message = parse_message_untrusted(data)
+        check_update_untrusted(message)
+        check_rdata_untrusted(message)
+        if message.name != APEX:
+            return
+        with writer.open_served(APEX) as served:
+
+            def read(owner: bytes) -> RRsets:
+                return read_rrsets(APEX, owner, served)
+
+            check_prerequisites(message, read)
+            owners = apply_update(message, read)
+            told = describe_changes(owners, read)
+        stage_update(allowed, defaults, writer, owners)
+    except (BadPacket, UpdateError, ZoneFileError):
+        return
+    if len(told) > 10_000 or not ((told.isascii() and told.isprintable()) or not told):
+        raise AssertionError("not a line of a log")
+    for owner, rrsets in owners.items():
+        if not is_below(owner, APEX) or (CNAME in rrsets and rrsets.keys() - BESIDE_CNAME):
+            raise AssertionError("not an owner of the zone")
+        if owner == APEX and not (rrsets[SOA][1] and rrsets[NS][1]):
+            raise AssertionError("not an apex")
+        for rrtype, (ttl, rdatas) in rrsets.items():
+            if not 0 <= ttl <= MAX_TTL or not rdatas:
+                raise AssertionError("not an RRset")
+            for rdata in rdatas:
+                dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
+
+
+def fuzz_transfer(data: bytes) -> None:
+    """What a primary says is verified or not, used or refused; the catalog in it lists names, or is none."""
+    try:
+        message = parse_message_untrusted(data)
     except BadPacket:
         return
+    request = Signer(KEY)
+    request.sign(bytes(HEADER_SIZE), 0.0)
+    with suppress(SignatureError):
+        Verifier(request).verify_untrusted(data, message.signature, 0.0)
     for serial in (None, 1):
-        try:
-            Inbound(APEX, serial, io.BytesIO()).take_untrusted(message_read)
-        except TransferError:
-            pass
+        inbound = Inbound(APEX, serial, io.BytesIO())
+        with suppress(TransferError):
+            inbound.take_untrusted(message)
+            _check_records(record for _, record in inbound.changes)
+            records = list(inbound.records())
+            _check_records(records)
+            with suppress(CatalogError):
+                for name in read_catalog_untrusted(APEX, records):
+                    dns.name.from_wire(name, 0)
 
 
-def fuzz_icmp(data: bytes) -> None:
-    """Any message is an Echo, an Unreachable or nothing."""
-    stripped = strip_ipv4_header_untrusted(data)
-    for message, family in ((data, AF_INET), (stripped, AF_INET), (data, AF_INET6)):
-        found = parse_icmp_untrusted(message, family)
-        if found is not None and not isinstance(found, Echo | Unreachable):
-            raise AssertionError(found)
+def fuzz_tcp(data: bytes) -> None:
+    """A connection, a proxy's or not, is messages and then the end, the same however its bytes come."""
+    for is_proxy in (False, True):
+        whole = trio.run(_serve_tcp, [data], is_proxy)
+        if whole != trio.run(_serve_tcp, [data[position : position + 1] for position in range(len(data))], is_proxy):
+            raise AssertionError("the pieces in which messages come make a difference")
+    try:
+        packet, client = unwrap_untrusted(data, "192.0.2.9")
+    except ProxyError:
+        return
+    ipaddress.ip_address(client)
+    if not data.endswith(packet):
+        raise AssertionError("not the packet that came")
+
+
+def fuzz_powerdns(data: bytes) -> None:
+    """A request of PowerDNS gets one line of JSON, over a socket or HTTP; what its API says is records or an error."""
+    world = make_fuzz_world()
+
+    def reply(request: bytes) -> bytes:
+        said = powerdns_remote.reply_untrusted(request, lambda: FIRST, world)
+        if "result" not in msgspec.json.decode(said) or b"\n" in said:
+            raise AssertionError("not a line with a result")
+        return said
+
+    reply(data)
+    for converse in (converse_lines, converse_http):
+        with suppress(h11.RemoteProtocolError):
+            trio.run(converse, Pieces([data]), reply)
+    for rrtype in (A, HTTPS, TXT):
+        with suppress(beside.UpdateError):
+            for rdata in run(_Api(data).read(b"\3www" + APEX, rrtype)):
+                dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
 
 
 def fuzz_feed(data: bytes) -> None:
     """What a peer sends is messages and then the end, the same however its bytes come."""
     for decoder in _DECODERS:
-        whole = _run(_receive(decoder, [data]))
-        if whole != _run(_receive(decoder, [data[position : position + 1] for position in range(len(data))])):
+        whole = run(_receive(decoder, [data]))
+        if whole != run(_receive(decoder, [data[position : position + 1] for position in range(len(data))])):
             raise AssertionError("the pieces in which frames come make a difference")
 
 
@@ -237,15 +376,30 @@ def fuzz_maxmind(data: bytes) -> None:
 def fuzz_control(data: bytes) -> None:
     """A request line gets one line of JSON, an object."""
     line = data.partition(b"\n")[0]
-    reply = _run(_reply_untrusted(bytearray(line), _echo))
+    reply = run(_reply_untrusted(bytearray(line), _echo))
     if not isinstance(msgspec.json.decode(reply), dict) or reply.count(b"\n") != 1:
         raise AssertionError("not a line with an object")
+
+
+def fuzz_http(data: bytes) -> None:
+    """A request (a line with method and target, lines of its header, an empty line, the body) gets an answer."""
+    status = trio.run(_ask_http, data)
+    if not 200 <= status < 500:
+        raise AssertionError(f"the status is {status}")
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "query": fuzz_query,
     "respond": fuzz_respond,
     "peers": fuzz_peers,
+    "update": fuzz_update,
+    "transfer": fuzz_transfer,
+    "tcp": fuzz_tcp,
+    "powerdns": fuzz_powerdns,
+    "http": fuzz_http,
+    "probes": fuzz_probes,
+    "reports": fuzz_reports,
+    "refusals": fuzz_refusals,
     "icmp": fuzz_icmp,
     "feed": fuzz_feed,
     "zonefile": fuzz_zonefile,
@@ -256,10 +410,18 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 @cache
+def make_fuzz_settings() -> Settings:
+    """Two zones with something of every kind, and load balancers; the files are there as long as the process."""
+    directory = tempfile.TemporaryDirectory(prefix="waypost-fuzz-")
+    atexit.register(directory.cleanup)
+    return write_settings(Path(directory.name), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
+
+
+@cache
 def make_fuzz_world() -> World:
-    """Two zones with something of every kind, and load balancers; stays until the process ends."""
+    """What they make; stays until the process ends."""
+    settings = make_fuzz_settings()
     with tempfile.TemporaryDirectory(prefix="waypost-fuzz-") as directory:
-        settings = write_settings(Path(directory), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
         store = Store(Path(directory) / "store", write=True)
         stage_zones(settings, store, 1_800_000_000)()
         reader = StoreReader(store)
@@ -277,41 +439,86 @@ def _as_file(data: bytes) -> Iterator[Path]:
         os.close(descriptor)
 
 
-class _Pieces(trio.abc.Stream):
-    """A peer that sends these pieces, and ends."""
+def _sign(data: bytes) -> bytes:
+    """A packet with a good signature, if it has the header for any."""
+    can = len(data) >= HEADER_SIZE and data[10:12] != b"\xff\xff"
+    return Signer(KEY).sign(data, 0.0) if can else data
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = iter(pieces)
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 - the signature of a stream
-        return next(self._pieces, b"")
+def _check_replies(replies: Iterable[bytes | None], packet: bytes) -> None:
+    for reply in replies:
+        if reply is not None and (reply[:2] != packet[:2] or not reply[2] & 0x80):
+            raise AssertionError("not a reply to this packet")
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - the same
-        raise AssertionError("nothing is sent")
 
-    async def wait_send_all_might_not_block(self) -> None:
-        raise AssertionError("nothing is sent")
+def _check_records(records: Iterable[Record]) -> None:
+    """Names that are some, and RDATA that has the form of what an answer looks into."""
+    for owner, rrtype, ttl, rdata in records:
+        dns.name.from_wire(owner, 0)
+        if not 0 <= ttl <= MAX_TTL:
+            raise AssertionError("not a TTL")
+        if rrtype in (A, AAAA, CNAME, DNAME, MX, NS, 12, SOA, SRV, TXT):
+            dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
 
-    async def aclose(self) -> None:
-        pass
+
+async def _serve_tcp(pieces: list[bytes], is_proxy: bool) -> list[tuple[bytes, str]]:
+    """What was asked on a connection that sends these pieces, and by whom."""
+    asked: list[tuple[bytes, str]] = []
+
+    def answer(query: bytes, address: tuple[str, int]) -> bytes:
+        asked.append((query, address[0]))
+        return query
+
+    server = StreamServer(answer, TcpLimits(), lambda _: is_proxy)
+    await server.serve(Pieces(pieces), ("192.0.2.9", 4711))
+    return asked
+
+
+async def _ask_http(data: bytes) -> int:
+    """The status of the answer, given what an HTTP server makes of a request."""
+    head, _, body = data.partition(b"\n\n")
+    first, *lines = head.split(b"\n")
+    method, _, target = first.partition(b" ")
+    path, _, query = target.partition(b"?")
+    scope = {
+        "type": "http",
+        "method": method.decode("ascii", "replace"),
+        "path": unquote(path.decode("ascii", "replace")),
+        "raw_path": path,
+        "root_path": "",
+        "query_string": query,
+        "headers": [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await make_app(FakeSource(), TOKEN.encode(), False)(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+class _Api(ApiTarget):
+    """The API of a PowerDNS that says this."""
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__(PowerDnsApi(zone=APEX, url="http://127.0.0.1/", api_key="key"))
+        self._said = said
+
+    async def _request(self, *_: object) -> bytes:
+        return self._said
 
 
 async def _receive(decoder: msgspec.msgpack.Decoder[Incoming], pieces: list[bytes]) -> list[Incoming]:
-    return [message async for message in Connection(_Pieces(pieces), decoder)]
+    return [message async for message in Connection(Pieces(pieces), decoder)]
 
 
 async def _echo(request: Message) -> Message:
     return request
-
-
-def _run(coroutine: Coroutine[object, object, Result]) -> Result:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: Result = end.value
-        return result
-    raise AssertionError("it waits")
 
 
 _DECODERS: tuple[msgspec.msgpack.Decoder[ToWorker | ToControl], ...] = (

@@ -12,12 +12,12 @@ import dns.zone
 import pytest
 
 from steering.wire import RRSIG
+from tests.peers.programs import Server, need_program
 from tests.peers.transfers import (
     KEY_TEXT,
     PROGRAMS,
-    Server,
-    find_program,
     has_serial,
+    reload,
     running_server,
     serial_at,
     transferred,
@@ -60,11 +60,6 @@ class ZoneFile:
         temporary.replace(self.path)
 
 
-def need(name: str) -> None:
-    if find_program(name) is None:
-        pytest.skip(f"{PROGRAMS[name]} is not installed")
-
-
 @pytest.fixture
 def waypost(tmp_path: Path) -> Iterator[Waypost]:
     made = Waypost(tmp_path / "waypost", "")
@@ -78,7 +73,7 @@ def both_logs(waypost: Waypost, server: Server) -> str:
 
 @ANY
 def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     file = ZoneFile(tmp_path / "waypost" / "example.com.zone")
     file.change(100)
     port = free_port()
@@ -96,11 +91,15 @@ def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None
         waypost.signal(signal.SIGKILL)
         waypost.end()
         assert len(transferred(port).nodes) > 10, "the other server goes on without waypost"
+        file.change(CHANGES)
+        waypost.start()
+        has_serial(port, file.serial, lambda: both_logs(waypost, server))
+        assert transferred(port) == transferred(waypost.port), both_logs(waypost, server)
 
 
 @ANY
 def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     file = ZoneFile(tmp_path / name / "example.com.zone")
     file.change(100)
     port = free_port()
@@ -112,7 +111,7 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
         has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
         for _ in range(STEPS):
             file.change(CHANGES)
-            server.reload()
+            reload(server)
             has_serial(port, file.serial, server.log)
             has_serial(waypost.port, file.serial, lambda: both_logs(waypost, server))
         assert transferred(port) == transferred(waypost.port)
@@ -126,7 +125,7 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
 @pytest.mark.parametrize(("name", "signer"), [("nsd", "ldns-signzone"), ("named", "dnssec-signzone")])
 def test_a_zone_signed_elsewhere_is_passed_on_exactly(tmp_path: Path, waypost: Waypost, name: str, signer: str) -> None:
     """Record by record, with TTLs, of which one owner has several."""
-    need(name)
+    need_program(PROGRAMS[name])
     if shutil.which(signer) is None:
         pytest.skip(f"{signer} is not installed")
     folder = tmp_path / name
@@ -160,7 +159,7 @@ def test_a_zone_signed_elsewhere_is_passed_on_exactly(tmp_path: Path, waypost: W
 
 def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> None:
     """What the load balancer answers is in neither server's zone; what secondaries of waypost get is its default."""
-    need("knot")
+    need_program("knotd")
     file = ZoneFile(tmp_path / "knot" / "example.com.zone")
     file.change(50)
     port = free_port()
@@ -171,7 +170,7 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
         waypost.start()
         has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
         file.change(200)
-        server.reload()
+        reload(server)
         has_serial(waypost.port, 2, lambda: both_logs(waypost, server))
         waypost.answers("192.0.2.1 192.0.2.2", "h1.example.com")
         theirs, ours = transferred(port), transferred(waypost.port)
@@ -185,11 +184,11 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
 
 
 def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
-    need("named")
+    need_program("named")
     file = ZoneFile(tmp_path / "named" / "example.com.zone")
     file.change(10)
     port = free_port()
-    waypost.configure(waypost_settings("secondary", port).replace("NAPbLL", "AAAAAA"))
+    waypost.configure(waypost_settings("secondary", port).replace(KEY_TEXT[:6], "AAAAAA"))
     with running_server("named", "primary", tmp_path / "named", port, waypost.port) as server:
         has_serial(port, 1, server.log)
         waypost.start()

@@ -17,11 +17,22 @@ import trio.testing
 
 from steering import worker as worker_module
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile, Notified, OriginHealth, ToControl
+from steering.messages import (
+    Configured,
+    Counted,
+    HealthChanged,
+    Hello,
+    MapFile,
+    Notified,
+    OriginHealth,
+    Taken,
+    ToControl,
+)
 from steering.prepare import compile_maps
 from steering.process import WorkerEnd
 from steering.serve.feed import Connection, serve_feed
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.worker import Worker
 from steering.zones.load import stage_zones
 from steering.zones.store import Store
@@ -194,6 +205,10 @@ async def test_it_says_who_it_is_and_counts(stage: Stage) -> None:
     await stage.ask(tcp=True)
     await until(lambda: Counted(2, 1) in stage.heard)
     assert stage.heard[0] == Hello(3, os.getpid())
+    assert stage.heard.count(Taken()) == 1
+    stage.tell(DOWN)
+    stage.tell(Configured(stage.settings(web_settings(80, zones=ZONE)), (), (), SECRETS))
+    await until(lambda: stage.heard.count(Taken()) == 2)
 
 
 async def test_health_and_settings_change_what_is_answered(stage: Stage) -> None:

@@ -1,6 +1,8 @@
 """waypost beside: the list of ways, and a way for one's own configuration."""
 
+import base64
 import json
+import re
 from pathlib import Path
 
 from steering.beside.ways import WAYS
@@ -21,15 +23,23 @@ def test_a_way_has_the_zone_and_address_of_the_configuration(tmp_path: Path) -> 
     config.write_text(SERVER + web_settings(80))
     said = run_command("beside", "dnsdist", str(config), "--server", "192.0.2.54:53")
     assert said.returncode == 0, said.stderr
-    assert (
-        'newServer{address="192.0.2.53:53", pool="waypost", useProxyProtocol=true, checkName="example.com."'
-        in said.stdout
-    )
+    assert 'address="192.0.2.53:53", pool="waypost", checkName="example.com.", checkType="SOA",' in said.stdout
     assert 'setLocal("192.0.2.54:53")' in said.stdout
     assert "Names and addresses of the example" not in said.stdout
     files = json.loads(run_command("beside", "delegation", "--zone", "lb.test", "--json").stdout)
     assert list(files) == ["example.com.zone", "waypost.toml"]
     assert 'name = "lb.test"' in files["waypost.toml"]
+
+
+def test_the_secret_is_new_each_time_and_the_same_in_all_files() -> None:
+    secrets = set()
+    for _ in range(2):
+        files = json.loads(run_command("beside", "transfers_out", "--json").stdout)
+        [secret] = {match for content in files.values() for match in re.findall(r"[\w+/]{43}=", content)}
+        assert len(base64.b64decode(secret)) == 32
+        assert secret != "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM="
+        secrets.add(secret)
+    assert len(secrets) == 2
 
 
 def test_what_is_wrong_is_told() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.wire import NS, SOA, TXT, A
 from steering.zones.catalog import (
     MEMBER_LIMIT,

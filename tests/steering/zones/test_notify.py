@@ -71,10 +71,14 @@ async def test_at_the_start_and_at_each_change_until_it_is_heard(
     target.signs = signs
     sender = NotifySender(nursery)
     sender.replace([target.zone(KEY.name if signs else None)], [KEY])
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert not target.heard, "nobody would answer"
+    sender.serve()
     await heard(target, 1)
     sender.tell(APEX)
     await heard(target, 2)
     sender.replace([target.zone(KEY.name if signs else None)], [KEY])
+    sender.serve()
     sender.tell(b"\5other\0")
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert len(target.heard) == 2, "nothing is new to anybody"
@@ -94,6 +98,7 @@ async def test_who_does_not_answer_well_is_asked_again_and_then_left_alone(
     sender = NotifySender(nursery)
     with caplog.at_level(logging.WARNING):
         sender.replace([target.zone(KEY.name)], [KEY])
+        sender.serve()
         await heard(target, 3)
         await until(lambda: "was not notified" in caplog.text)
     assert len(target.heard) == 3
@@ -110,6 +115,7 @@ async def test_patience_grows_and_nobody_is_there(
         port = free.getsockname()[1]
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(Peer("127.0.0.1", port),))], [])
+    sender.serve()
     await trio.sleep(sum(TIMEOUTS) - TIMEOUTS[-1] - 1)
     assert not caplog.text
     await trio.sleep(2)
@@ -157,6 +163,7 @@ async def test_a_change_meanwhile_begins_anew(
 ) -> None:
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(DEAD,))], [])
+    sender.serve()
     await trio.sleep(sum(TIMEOUTS) - 1)
     sender.tell(APEX)
     await trio.sleep(sum(TIMEOUTS) - 1)
@@ -177,6 +184,7 @@ async def test_a_dead_target_delays_nobody_and_is_not_flooded(
     sender = NotifySender(nursery)
     started = trio.current_time()
     sender.replace([Zone(name, notify=(DEAD, ALIVE)) for name in names], [])
+    sender.serve()
     for _ in range(3):
         for name in names:
             sender.tell(name)
@@ -200,8 +208,10 @@ async def test_a_target_that_is_configured_no_more_is_left_alone(
 ) -> None:
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(DEAD, ALIVE))], [])
+    sender.serve()
     await trio.sleep(0.5)
     sender.replace([Zone(APEX, notify=(ALIVE,))], [])
+    sender.serve()
     await trio.sleep(600)
     assert len(attempts.made) == 2
     assert attempts.now == 0

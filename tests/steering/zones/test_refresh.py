@@ -11,7 +11,8 @@ import trio
 import trio.testing
 
 from steering.messages import FromSecondaries, Members, SecondaryStatus
-from steering.settings import Zone, parse_settings
+from steering.settings import Zone
+from steering.settings_file import parse_settings
 from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
 from steering.zones import refresh as refresh_module
 from steering.zones import timers as timers_module

@@ -1,9 +1,12 @@
 """Updates into the store: kept beside the zone file, journaled, and the same as if the file had them."""
 
+import resource
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.tsig
 import dns.update
 import pytest
 from hypothesis import HealthCheck, given
@@ -11,12 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from steering.messages import UpdateAsked, UpdateDone
-from steering.settings import Settings, parse_settings
-from steering.wire import MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, A
+from steering.settings import Settings
+from steering.settings_file import parse_settings
+from steering.wire import FORMERR, IN, MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, UPDATE, A
 from steering.zones import load as load_module
 from steering.zones import store as store_module
 from steering.zones.node import key_labels
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import CUT, EXACT, Found, ServedNodes, Store, StoreReader
 from steering.zones.updater import Updater
 from tests.steering.support import APEX, SERVER, name, opened_store, snapshot
 from tests.steering.zones.test_load import POOLS, balancer, load_zones, rdatas
@@ -50,7 +54,11 @@ class Zone:
         return parse_settings(text, self.folder / "waypost.toml")
 
     def ask(self, update: dns.update.UpdateMessage, seconds: float = 60.0) -> UpdateDone:
-        return self.updater.update(UpdateAsked(3, 7, time.monotonic() + seconds, update.to_wire()), time.monotonic)
+        return self.ask_wire(update.to_wire(), seconds)
+
+    def ask_wire(self, packet: bytes, seconds: float = 60.0) -> UpdateDone:
+        asked = UpdateAsked(3, 7, time.monotonic() + seconds, "192.0.2.9", packet)
+        return self.updater.update(asked, time.monotonic)
 
     def add(self, owner: str, rrtype: str, data: str, ttl: int = 60) -> UpdateDone:
         update = dns.update.UpdateMessage("example.com")
@@ -66,6 +74,16 @@ class Zone:
         reader = StoreReader(self.store)
         with snapshot(reader):
             return dict(reader.walk(reader.zones[APEX]))
+
+    def served(self) -> store_module.Zone:
+        found = self.store.find_zone(APEX)
+        assert found is not None
+        return found
+
+    def find(self, owner: str) -> Found:
+        reader = StoreReader(self.store)
+        with snapshot(reader):
+            return reader.find(reader.zones[APEX], key_labels(name(owner), APEX))
 
     def records(self, owner: str, rrtype: int) -> list[str]:
         key = b"".join(key_labels(name(owner), APEX))
@@ -84,9 +102,10 @@ def zone(tmp_path: Path) -> Iterator[Zone]:
 
 def test_the_serial_grows_with_each_update_that_changes_something(zone: Zone) -> None:
     zone.load(5)
-    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, 6)
-    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, None)
-    assert zone.delete("new") == UpdateDone(3, 7, NOERROR, APEX, 7)
+    told = "by nobody from 192.0.2.9: "
+    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, 6, told + "new.example.com. TXT")
+    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, None, told)
+    assert zone.delete("new") == UpdateDone(3, 7, NOERROR, APEX, 7, told + "new.example.com. TXT")
     assert zone.records("example.com.", SOA)[0].split()[2] == "7"
 
 
@@ -158,6 +177,15 @@ def test_steered_names_are_refused_and_stay(zone: Zone) -> None:
     assert zone.records("new", TXT) == ['"x"']
 
 
+def test_no_delegation_covers_a_load_balancer(zone: Zone) -> None:
+    zone.load(5, more=POOLS + balancer("lb.b.example.com"))
+    for owner, rrtype in (("b", "NS"), ("b", "DNAME"), ("@", "DNAME")):
+        done = zone.add(owner, rrtype, "example.org.")
+        assert done.rcode == REFUSED
+        assert "lb.b.example.com.: a load balancer" in done.told
+    assert zone.add("new", "NS", "example.org.").serial == 6
+
+
 def test_what_cannot_be_served_is_refused(zone: Zone) -> None:
     zone.load(5)
     before = zone.nodes()
@@ -174,11 +202,68 @@ def test_what_cannot_be_served_is_refused(zone: Zone) -> None:
     assert zone.nodes().keys() == before.keys()
 
 
+def test_what_is_no_rdata_is_no_update(zone: Zone) -> None:
+    zone.load(5)
+    for kind, rdata in ((257, b"\0"), (65, b"\0\1\0\0"), (46, b"\0"), (1, b""), (16, b"")):
+        for rrclass, ttl in ((IN, 60), (254, 0)):
+            record = b"\xc0\x0c" + struct.pack("!HHIH", kind, rrclass, ttl, len(rdata)) + rdata
+            header = b"id" + struct.pack("!HHHHH", UPDATE << 11, 1, 0, 1, 0)
+            assert zone.ask_wire(header + APEX + b"\0\6\0\1" + record).rcode == FORMERR
+    assert zone.served().serial == 5
+
+
+def test_the_log_tells_what_has_changed_and_is_bounded(zone: Zone) -> None:
+    zone.load(5)
+    update = dns.update.UpdateMessage("example.com")
+    for number in range(8):
+        update.add(f"n{number}\\010", 60, "TXT", "x")
+    for number in range(9):
+        update.add("n0\\010", 60, f"TYPE{65280 + number}", "\\# 1 00")
+    update.use_tsig(dns.tsig.Key("k.", b"secret"))
+    types = "TXT TYPE65280 TYPE65281 TYPE65282 TYPE65283 and 5 more types"
+    others = "".join(f", n{number}\\010.example.com. TXT" for number in range(1, 5))
+    told = f"by k. from 192.0.2.9: n0\\010.example.com. {types}{others} and 3 more names"
+    assert zone.ask(update).told == told
+
+
+def test_a_disk_that_is_full_changes_nothing_and_is_told(zone: Zone) -> None:
+    zone.load(5)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (zone.store.directory / "data.mdb").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        done = [zone.add(f"n{number}", "TXT", " ".join(["x" * 250] * 200)) for number in range(5)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert done[-1].rcode == SERVFAIL
+    assert "MiB free" in done[-1].told
+    made = sum(each.rcode == NOERROR for each in done)
+    assert zone.served().serial == 5 + made
+    assert zone.add("n4", "TXT", "x").serial == 6 + made
+    assert zone.load(zone.edition + 100) == 1
+
+
+def test_a_store_that_cannot_be_locked_changes_nothing_and_is_told(zone: Zone) -> None:
+    zone.load(5)
+    lock = zone.store.directory / store_module.LOCK_NAME
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    done = zone.add("new", "TXT", "x")
+    assert done.rcode == SERVFAIL
+    assert "Is a directory" in done.told
+    lock.rmdir()
+    assert zone.add("new", "TXT", "x").serial == 6
+
+
 def test_updated_rrsets_are_bounded(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_module, "UPDATED_LIMIT", 2)
     zone.load(5)
     assert [zone.add(f"n{number}", "TXT", "x").rcode for number in range(3)] == [NOERROR, NOERROR, REFUSED]
     assert zone.add("n1", "TXT", "y").rcode == NOERROR
+    both = dns.update.UpdateMessage("example.com")
+    both.delete("n1")
+    both.add("n3", 60, "TXT", "x")
+    assert zone.ask(both).rcode == NOERROR
     assert zone.delete("n0").rcode == NOERROR
     assert zone.add("n2", "TXT", "x").rcode == NOERROR
 
@@ -192,6 +277,48 @@ def test_a_change_too_large_for_one_step_loses_no_name(zone: Zone, monkeypatch: 
     assert zone.nodes()[b"b\0sub\0"][0] == 2
     with zone.store.environment.begin() as transaction:
         assert transaction.stat(zone.store.garbage)["entries"] == 0
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+def test_a_delegation_that_comes_and_goes_covers_what_is_below(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(load_module, "COVERED_LIMIT", limit)
+    zone.load(5)
+    before = zone.nodes()
+    for rrtype, data, kind in (("NS", "ns.example.org.", CUT), ("DNAME", "example.org.", CUT)):
+        zone.add("b", rrtype, data)
+        assert zone.find("sub.b").kind == kind
+        assert zone.find("new.sub.b").kind == kind
+        assert zone.find("www").kind == EXACT
+        assert (zone.served().late_cuts, zone.nodes()[b"b\0sub\0"] == before[b"b\0sub\0"]) == 2 * (not limit,)
+        zone.delete("b")
+        assert zone.find("sub.b").kind == EXACT
+    assert zone.served().late_cuts is not bool(limit)
+    zone.add("b", "NS", "ns.example.org.")
+    zone.add("new.sub.b", "A", "192.0.2.1")
+    assert zone.find("sub.b").kind == CUT
+    zone.load(6)
+    assert not zone.served().late_cuts
+    assert zone.nodes()[b"b\0sub\0"][0] == zone.nodes()[b"b\0sub\0new\0"][0] == 2
+
+
+def test_an_update_walks_no_zone(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone.load(5, "".join(f"n{number} A 192.0.2.1\n" for number in range(3000)))
+    read = 0
+    from_key = ServedNodes.from_key
+
+    def count(served: ServedNodes, top: bytes) -> Iterator[bytes]:
+        nonlocal read
+        for key in from_key(served, top):
+            read += 1
+            yield key
+
+    monkeypatch.setattr(ServedNodes, "from_key", count)
+    zone.add("n1", "NS", "ns.example.org.")
+    assert zone.delete("n1", "NS").serial == 7
+    assert zone.add("@", "DNAME", "example.org.").serial == 8
+    assert read < 5000
 
 
 def test_what_comes_too_late_is_not_made(zone: Zone) -> None:
