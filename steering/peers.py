@@ -150,7 +150,7 @@ class Peers:
         if rcode != NOERROR:
             return _render_rcode(message, rcode)
         size = PLAIN_UDP_SIZE if message.edns_size is None else min(max(message.edns_size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
-        return answer_over_udp(self.store, message.name, message, size - room)
+        return answer_over_udp(self.store, message.name, message, size - room) or _render_rcode(message, SERVFAIL)
 
     def update_untrusted(self, packet: bytes, client: str, now: float, reader: StoreReader) -> bytes | Later | None:
         """Ask for an update, if it is one that may be made; the reply to it."""

@@ -205,12 +205,11 @@ class Secondary:
     async def run(self) -> None:
         """Keep the zone fresh until `scope` is cancelled."""
         with self.scope:
-            kept = self._store.read_timers(self._zone.name)
-            self._timers = decode_timers(kept)
+            self._timers = decode_timers(self._store.read_timers(self._zone.name))
             now = time.time()
-            if kept is None and self._served() is not None:  # it came from a file so far
-                self._timers = Timers(last_check=now)
-            if self._timers.last_check is not None and self._timers.last_check > now:
+            if self._timers.last_check is None and self._served() is not None:  # it came from a file so far
+                self._timers = msgspec.structs.replace(self._timers, last_check=now)
+            elif self._timers.last_check is not None and self._timers.last_check > now:
                 self._future = self._timers.last_check
                 self._timers = msgspec.structs.replace(self._timers, last_check=now)
             while True:
@@ -223,9 +222,8 @@ class Secondary:
 
     def notify(self) -> None:
         """A primary says that the zone has changed, or else there is a reason to ask."""
-        if not self._notified:
-            self._notified = True
-            self._woken.set()
+        self._notified = True
+        self._woken.set()
 
     def move_clock(self, seconds: float) -> None:
         """The clock was set forward by so much: what was noted by the old one is set with it, and all is due."""

@@ -32,7 +32,7 @@ from steering.world import World, make_world
 from steering.zones import transfer as transfer_module
 from steering.zones.journal import PART_SIZE
 from steering.zones.load import stage_zones
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import Store, StoreReader, ZoneWriter
 from steering.zones.transfer import Transfer
 from steering.zones.tsig import Key, Signer
 from tests.steering.support import FIRST, SERVER, HalvesMaps, opened_store
@@ -246,6 +246,15 @@ class TestIxfr:
         assert [rrset.rdtype for rrset in reply.answer] == [dns.rdatatype.SOA]
         assert reply.answer[0][0].serial == 7
         assert ask(world, ixfr(5), STRANGER).rcode() == dns.rcode.REFUSED
+
+    def test_a_zone_that_goes_at_that_moment(self, stage: Stage) -> None:
+        world = stage.load(5, "a TXT 1")
+        world.zones.begin()
+        ZoneWriter(world.zones.store).publish(removed=[b"\7example\3com\0"])
+        reply = respond(ixfr(4).to_wire(), FRIEND, False, NOW, lambda: FIRST, world)
+        world.zones.end()
+        assert reply is not None
+        assert dns.message.from_wire(reply).rcode() == dns.rcode.SERVFAIL
 
 
 def ask(world: World, request: dns.message.Message, client: str = FRIEND, **signed: object) -> dns.message.Message:

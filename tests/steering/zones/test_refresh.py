@@ -19,13 +19,12 @@ from steering.zones import timers as timers_module
 from steering.zones.load import read_owner, stage_zones
 from steering.zones.message import parse_message_untrusted
 from steering.zones.refresh import PER_PRIMARY, Refresher
-from steering.zones.store import Store, StoreReader, ZoneWriter
+from steering.zones.store import Store, StoreError, StoreReader, ZoneWriter
 from steering.zones.timers import LONGEST, LONGEST_EXPIRE, Timers, read_soa_timers
 from steering.zones.tsig import Key, verify_request_untrusted
 from tests.steering.running import DEADLINE
 from tests.steering.support import APEX, SERVER, opened_store, snapshot
 from tests.steering.test_worker import until
-from tests.steering.zones.test_faults import write_until_full
 from tests.steering.zones.test_load import POOLS, balancer, rdatas
 
 KEY = Key(b"\3xfr\0", "hmac-sha256", b"secret")
@@ -192,17 +191,17 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", 0.0)
     monkeypatch.setattr(refresh_module, "FIRST_RETRY", 0.02)
     monkeypatch.setattr(timers_module, "SHORTEST", 0.02)
     with opened_store(tmp_path / "zones") as store, trio.fail_after(DEADLINE):
-        made = Stage(tmp_path, store, nursery)
-        for primary in (made.first, made.second):
-            await nursery.start(primary.serve)
-        yield made
-        nursery.cancel_scope.cancel()
-        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:  # whose threads have ended when the store is closed
+            made = Stage(tmp_path, store, nursery)
+            for primary in (made.first, made.second):
+                await nursery.start(primary.serve)
+            yield made
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("key", ["", "xfr"])
@@ -244,9 +243,11 @@ async def test_changes_that_do_not_fit_lead_to_all_of_it(stage: Stage) -> None:
     assert stage.first.asked[-2:] == [IXFR, AXFR]
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3])
-async def test_half_a_transfer_changes_nothing(stage: Stage, after: int) -> None:
-    stage.start()
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("key", ["", "xfr"])
+async def test_half_a_transfer_changes_nothing(stage: Stage, after: int, key: str) -> None:
+    stage.first.signs = bool(key)
+    stage.start(key=key)
     await stage.until(lambda status: status.serial == 1)
     before = stage.addresses()
     stage.first.serial, stage.first.whole, stage.first.breaks_after = 2, [record("www", 7), record("b", 8)], after
@@ -510,7 +511,7 @@ class TestPrimariesThatAreSilent:
         await until(lambda: transferred(stage, APEX))
 
     async def test_who_has_another_primary_asks_that_first(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(refresh_module, "ANSWER_TIME", 0.2)
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", 2.0)
         stage.second.silent = True
         stage.start(self.more(stage.second, stage.first))
         await until(lambda: all(transferred(stage, b"%cz%d\0" % (len(f"z{n}"), n)) for n in range(self.MORE)))
@@ -650,22 +651,28 @@ class TestFullDisks:
         assert stage.addresses() == {"www": ["192.0.2.2"]}
         assert stage.status.error == ""
 
-    async def test_a_zone_expires_though_that_cannot_be_kept(
-        self, stage: Stage, small_disk: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """It is tried again, but not all the time."""
-        stage.first.timers = (0, 0, 1)
-        stage.start()
-        await stage.until(lambda status: status.serial == 1)
-        write_until_full(small_disk / "ballast")
+
+async def test_a_zone_expires_though_that_cannot_be_kept(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again, but not all the time."""
+    stage.first.timers = (0, 0, 1)
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+
+    def fail(_apex: bytes, _timers: bytes, *, expired: bool) -> None:
+        raise StoreError(f"no space left for expired={expired}")
+
+    with monkeypatch.context() as full:
+        full.setattr(stage.store, "note_timers", fail)
         stage.first.refuses = True
         await until(lambda: "has expired" in caplog.text)
         asked = len(stage.first.asked)
         await trio.sleep(0.2)
         assert len(stage.first.asked) - asked < 10
         assert caplog.text.count("has expired") == 1
-        (small_disk / "ballast").unlink()
-        await until(lambda: not stage.addresses())
+        assert "no space left for expired=True" in caplog.text
+    await until(lambda: not stage.addresses())
 
 
 class TestLoadBalancers:
