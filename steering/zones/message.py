@@ -17,6 +17,7 @@ from steering.wire import (
     FORMERR,
     HEADER_SIZE,
     HTTPS,
+    IN,
     MX,
     NOTIFY,
     NS,
@@ -142,7 +143,8 @@ def _parse_untrusted(packet: bytes) -> Message:
                     raise BadPacket(FORMERR, "two OPT records, or one out of its place")
                 edns_size = kind_class
             else:
-                rdata = _read_rdata_untrusted(packet, kind, position, end, names) if length else b""
+                is_empty = not length and kind_class != IN  # RFC 2136 sections 2.4 and 2.5
+                rdata = b"" if is_empty else _read_rdata_untrusted(packet, kind, position, end, names)
                 section.append(MessageRecord(owner.lower(), kind, kind_class, ttl, rdata))
             position = end
         sections.append(section)
@@ -250,7 +252,7 @@ def _read_rdata_untrusted(packet: bytes, rrtype: int, start: int, end: int, name
             position = start
             while position < end:
                 position += packet[position] + 1
-            if position != end:
+            if position != end or start == end:  # one string at least: RFC 1035 section 3.3.14
                 raise BadPacket(FORMERR, "text that ends early")
         return packet[start:end]
     before, count, behind = layout

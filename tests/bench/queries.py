@@ -11,7 +11,6 @@ each other, not with those of another run.
 import argparse
 import os
 import random
-import shutil
 import signal
 import socket
 import struct
@@ -27,6 +26,8 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+
+from tests.peers.programs import configure, find_program
 
 BURST = 64
 QUESTIONS = 20_000
@@ -103,13 +104,7 @@ def configure_gdnsd(directory: Path, port: int) -> list[str]:
 
 def configure_nsd(directory: Path, port: int) -> list[str]:
     (directory / "zone").write_text(make_zone())
-    (directory / "nsd.conf").write_text(
-        f'server:\n ip-address: {ADDRESS}@{port}\n server-count: 1\n username: ""\n database: ""\n rrl-ratelimit: 0\n'
-        f' zonesdir: "{directory}"\n pidfile: "{directory}/pid"\n xfrdfile: "{directory}/xfrd"\n'
-        f' zonelistfile: "{directory}/list"\nremote-control:\n control-enable: no\n'
-        "zone:\n name: example.com\n zonefile: zone\n"
-    )
-    return ["nsd", "-d", "-c", str(directory / "nsd.conf")]
+    return configure("nsd", directory, port, "zone:\n  name: example.com\n  zonefile: zone\n")
 
 
 SERVERS: dict[str, tuple[Callable[[Path, int], list[str]], tuple[str, ...]]] = {
@@ -231,9 +226,8 @@ def main() -> None:
     table = Table(box=None)
     for heading in ("server", "set", "q/s", "µs of CPU per question", "q/s that a whole core would answer"):
         table.add_column(heading, justify="left" if heading in ("server", "set") else "right")
-    for name, (configure, sets) in SERVERS.items():
-        program = "waypost" if configure is configure_waypost else configure(Path(tempfile.mkdtemp()), 1)[0]
-        if name != "waypost" and shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin") is None:
+    for name, (_, sets) in SERVERS.items():
+        if name != "waypost" and find_program(name.lower()) is None:
             table.add_row(name, "not installed")
             continue
         figures = measure(name, arguments.rounds, arguments.seconds)

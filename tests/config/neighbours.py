@@ -1,9 +1,6 @@
 """What the tests of config/beside share: other servers in the foreground, waypost beside them, and sites that fall."""
 
-import shutil
-import signal
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,20 +10,11 @@ import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
-import pytest
 
-from tests.steering.running import DEADLINE, Waypost, eventually, free_port
+from tests.peers.programs import configure, read_log, started
+from tests.steering.running import Waypost, eventually, free_port
 
 BESIDE = Path(__file__).parents[2] / "config" / "beside"
-PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
-
-
-def find_program(name: str, package: str) -> str:
-    """The path of a program; skips the test where it is missing."""
-    found = shutil.which(name, path=PATH)
-    if found is None:
-        pytest.skip(f"{name} is not installed: apt-get install {package}")
-    return found
 
 
 def replace(path: Path, *pairs: tuple[str, str]) -> None:
@@ -63,41 +51,31 @@ def answer(port: int, name: str, rrtype: str = "A", *, subnet: str = "", tcp: bo
 class Neighbour:
     """Another server, in the foreground on a port of loopback."""
 
-    def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, command: Sequence[str | Path], folder: Path, port: int) -> None:
+        self.port = port
         self._command = command
         self.folder = folder
-        self._log = folder / "neighbour.log"
+
+    @classmethod
+    def configured(cls, program: str, folder: Path, text: str) -> "Neighbour":
+        """One of those that tests.peers.programs can configure."""
+        port = free_port()
+        return cls(configure(program, folder, port, text), folder, port)
 
     @contextmanager
     def running(self, name: str, rrtype: str = "SOA") -> Iterator["Neighbour"]:
-        """While it runs, once it answers this question; `{port}` in its command is its port."""
-        with self._log.open("wb") as log:
-            process = subprocess.Popen(
-                [str(each).format(port=self.port) for each in self._command],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                cwd=self.folder,
-            )
-        try:
+        """While it runs, once it answers this question."""
+        with started(self._command, self.folder) as server:
             eventually(
-                lambda: ask(self.port, name, rrtype) is not None or process.poll() is not None,
+                lambda: ask(self.port, name, rrtype) is not None or server.process.poll() is not None,
                 lambda: f"it does not answer:\n{self.log()}",
             )
-            assert process.poll() is None, self.log()
+            assert server.process.poll() is None, self.log()
             yield self
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(DEADLINE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(DEADLINE)
 
     def log(self) -> str:
         """What it has said."""
-        return self._log.read_text(errors="replace")
+        return read_log(self.folder)
 
     def answers(self, expected: str, name: str, rrtype: str = "A", *, subnet: str = "") -> None:
         """Wait until that is what it answers."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import dns.flags
 import dns.rdatatype
 
-from tests.config.neighbours import BESIDE, Neighbour, answer, ask, find_program, replace, two_sites, waypost_of
+from tests.config.neighbours import BESIDE, Neighbour, answer, ask, replace, two_sites, waypost_of
 from tests.steering.running import eventually, free_port
 
 ZONE = "$TTL 300\n@ SOA ns1 host 1 1h 15m 2w 1m\n@ NS ns1\nns1 A 127.0.0.1\n"
@@ -31,15 +31,9 @@ def resolve(parent: int, child: int, name: str) -> str:
 
 
 def test_an_origin_that_goes_down_changes_what_is_found(tmp_path: Path) -> None:
-    program = find_program("named", "bind9")
     shutil.copytree(BESIDE / "delegation", tmp_path, dirs_exist_ok=True)
     (tmp_path / "zone").write_text(ZONE + (tmp_path / "example.com.zone").read_text())
-    bind = Neighbour([program, "-g", "-c", tmp_path / "named.conf"], tmp_path)
-    (tmp_path / "named.conf").write_text(
-        f'options {{ directory "{tmp_path}"; listen-on port {bind.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n'
-        f'recursion no; pid-file "{tmp_path}/pid"; session-keyfile none; }};\ncontrols {{ }};\n'
-        'zone "example.com" { type primary; file "zone"; };\n'
-    )
+    bind = Neighbour.configured("named", tmp_path, 'zone "example.com" { type primary; file "zone"; };\n')
     with two_sites() as (one, port), bind.running("example.com"):
         config, child = tmp_path / "waypost.toml", free_port()
         replace(config, ("port = 8080", f"port = {port}"), ("127.0.0.1:53", f"127.0.0.1:{child}"))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.config.neighbours import BESIDE, Neighbour, answer, ask, find_program, replace, two_sites, waypost_of
+from tests.config.neighbours import BESIDE, Neighbour, answer, ask, replace, two_sites, waypost_of
+from tests.peers.programs import need_program
 from tests.steering.running import Waypost, eventually, free_port
 
 NAME = "www.gslb.example.com"
@@ -24,14 +25,14 @@ network_pools = { "127.1.0.0/16" = ["two"] }
 @contextmanager
 def both(folder: Path) -> Iterator[tuple[Waypost, Neighbour, socket.socket]]:
     """waypost and dnsdist with the example, and the site that can fall."""
-    program = find_program("dnsdist", "dnsdist")
+    program, listening = need_program("dnsdist"), free_port()
     shutil.copytree(BESIDE / "dnsdist", folder, dirs_exist_ok=True)
     config, other = folder / "waypost.toml", folder / "dnsdist.conf"
-    dnsdist = Neighbour([program, "--supervised", "--disable-syslog", "-C", other], folder)
+    dnsdist = Neighbour([program, "--supervised", "--disable-syslog", "-C", other], folder, listening)
     with two_sites() as (one, port):
         listen = f"127.0.0.1:{free_port()}"
         replace(config, ("port = 8080", f"port = {port}"), ("127.0.0.1:5300", listen))
-        replace(other, ("127.0.0.1:5300", listen), ("127.0.0.1:5353", f"127.0.0.1:{dnsdist.port}"))
+        replace(other, ("127.0.0.1:5300", listen), ("127.0.0.1:5353", f"127.0.0.1:{listening}"))
         replace(other, ('newServer{address="192.0.2.53:53"}', "setSecurityPollSuffix('')"))
         replace(other, ("checkType=", "checkInterval=1, maxCheckFailures=1, checkType="))
         config.write_text(config.read_text() + MORE)

@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +10,13 @@ from pathlib import Path
 import dns.exception
 import dns.message
 import dns.query
-import pytest
 
 from tests.config.neighbours import replace
-from tests.steering.running import DEADLINE, PROGRAM, Waypost, environment, eventually, free_port
+from tests.peers.programs import need_program, read_log, started
+from tests.steering.running import PROGRAM, Waypost, environment, eventually, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "beside" / "gdnsd"
-GDNSD = shutil.which("gdnsd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 BOTH = "127.0.0.1 127.0.0.2"
-pytestmark = pytest.mark.skipif(GDNSD is None, reason="gdnsd is not installed: apt-get install gdnsd")
 
 
 class Gdnsd:
@@ -50,19 +47,11 @@ class Gdnsd:
             ("interval => 10", "interval => 4, up_thresh => 1, down_thresh => 1, ok_thresh => 1"),
             ("timeout => 8", "timeout => 3"),
         )
-        self.log = folder / "gdnsd.log"
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                [str(GDNSD), "-c", self._folder / "etc", "start"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        try:
+        with started([need_program("gdnsd"), "-c", self._folder / "etc", "start"], self._folder):
             yield
-        finally:
-            process.terminate()
-            process.wait(DEADLINE)
 
     def answer(self, name: str) -> str:
         """The addresses that it answers; "" without an answer."""
@@ -76,7 +65,7 @@ class Gdnsd:
         """Wait until that is what it answers."""
         eventually(
             lambda: self.answer(name) == expected,
-            lambda: f"{name} is {self.answer(name)} and not {expected}:\n{self.log.read_text()}",
+            lambda: f"{name} is {self.answer(name)} and not {expected}:\n{read_log(self._folder)}",
         )
 
 

@@ -4,7 +4,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from tests.config.neighbours import BESIDE, Neighbour, answer, find_program, replace, two_sites, waypost_of
+from tests.config.neighbours import BESIDE, Neighbour, answer, replace, two_sites, waypost_of
 from tests.steering.running import eventually, free_port
 
 NAME = "www.gslb.example.com"
@@ -20,16 +20,13 @@ network_pools = { "192.0.2.0/24" = ["two"] }
 
 
 def test_an_origin_that_goes_down_changes_what_knot_answers(tmp_path: Path) -> None:
-    program = find_program("knotd", "knot")
     shutil.copytree(BESIDE / "knot_dnsproxy", tmp_path, dirs_exist_ok=True)
     config, other = tmp_path / "waypost.toml", tmp_path / "knot.conf"
-    knot = Neighbour([program, "-c", other], tmp_path)
     with two_sites() as (one, port):
         listen = f"127.0.0.1:{free_port()}"
         replace(config, ("port = 8080", f"port = {port}"), ("127.0.0.1:5300", listen))
-        replace(other, ("127.0.0.1@5300", listen.replace(":", "@")), ("127.0.0.1@5353", f"127.0.0.1@{knot.port}"))
-        folder = f"    rundir: {tmp_path}\n\ndatabase:\n    storage: {tmp_path}\n\ntemplate:\n  - id: default\n"
-        replace(other, ("\n\nremote:", f"\n{folder}    storage: {tmp_path}\n\nremote:"))
+        replace(other, ("127.0.0.1@5300", listen.replace(":", "@")), ("server:\n    listen: 127.0.0.1@5353\n", ""))
+        knot = Neighbour.configured("knotd", tmp_path, other.read_text())
         config.write_text(config.read_text() + MORE)
         with waypost_of(config) as waypost:
             waypost.start()

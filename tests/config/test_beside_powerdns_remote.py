@@ -15,7 +15,8 @@ import dns.rdatatype
 import dns.zone
 import pytest
 
-from tests.config.neighbours import BESIDE, Neighbour, answer, ask, find_program, replace, two_sites, waypost_of
+from tests.config.neighbours import BESIDE, Neighbour, answer, ask, replace, two_sites, waypost_of
+from tests.peers.programs import need_program
 from tests.peers.servers import ZONES, expand
 from tests.steering.running import REFUSED, TAKEN, Waypost, eventually, free_port
 
@@ -100,7 +101,7 @@ def both(
     folder: Path, *, http: bool = False, more: str = "", workers: int = 1
 ) -> Iterator[tuple[Waypost, Neighbour, socket.socket]]:
     """waypost and PowerDNS with the example, and the site that can fall."""
-    program = find_program("pdns_server", "pdns-server pdns-backend-remote")
+    need_program("pdns_server")
     if not any(Path("/usr/lib").rglob("libremotebackend.so")):
         pytest.skip("pdns-backend-remote is not installed: apt-get install pdns-backend-remote")
     shutil.copytree(BESIDE / "powerdns_remote", folder, dirs_exist_ok=True)
@@ -122,11 +123,7 @@ def both(
         config.write_text(config.read_text() + more)
         with waypost_of(config, workers=workers) as waypost:
             waypost.start()
-            powerdns = Neighbour(
-                [program, f"--config-dir={folder}", "--local-address=127.0.0.1", "--local-port={port}", "--daemon=no",
-                 "--guardian=no", f"--socket-dir={folder}", "--setuid=", "--setgid=", "--disable-syslog"],
-                folder,
-            )  # fmt: skip
+            powerdns = Neighbour.configured("pdns_server", folder, other.read_text())
             with powerdns.running("gslb.example.com"):
                 yield waypost, powerdns, one
 

@@ -20,7 +20,8 @@ import pytest
 
 from steering.beside.updater import STATE_FILE
 from steering.messages import UpdateStatus
-from tests.config.neighbours import BESIDE, Neighbour, answer, find_program, replace, two_sites, waypost_of
+from tests.config.neighbours import BESIDE, Neighbour, answer, replace, two_sites, waypost_of
+from tests.peers.programs import need_program, run_pdnsutil
 from tests.steering.running import TAKEN, Waypost, eventually, free_port, run_command
 
 NAME = "www.example.com"
@@ -29,48 +30,36 @@ KEY = dns.tsig.Key("waypost", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM=", "h
 
 
 def bind(folder: Path) -> Neighbour:
-    server = Neighbour([find_program("named", "bind9"), "-g", "-c", folder / "named.conf"], folder)
+    path = folder / "named.conf"
     replace(
-        folder / "named.conf",
-        ("/var/cache/bind", str(folder)),
-        ("port 5353", f"port {server.port}"),
-        ("recursion no;", f'recursion no; listen-on-v6 {{ none; }}; pid-file "{folder}/pid"; session-keyfile none;'),
+        path,
+        ('    directory "/var/cache/bind";\n', ""),
+        ("    listen-on port 5353 { 127.0.0.1; };\n", ""),
+        ("    recursion no;\n", ""),
     )
-    with (folder / "named.conf").open("a") as file:
-        file.write("controls { };\n")
-    return server
+    return Neighbour.configured("named", folder, path.read_text())
 
 
 def knot(folder: Path) -> Neighbour:
-    server = Neighbour([find_program("knotd", "knot"), "-c", folder / "knot.conf"], folder)
-    replace(
-        folder / "knot.conf",
-        ("127.0.0.1@5353", f"127.0.0.1@{server.port}\n    rundir: {folder}\n\ndatabase:\n    storage: {folder}"),
-        ("/var/lib/knot", str(folder)),
-    )
-    return server
+    path = folder / "knot.conf"
+    replace(path, ("server:\n    listen: 127.0.0.1@5353\n", ""), ("/var/lib/knot", str(folder)))
+    return Neighbour.configured("knotd", folder, path.read_text())
 
 
 def powerdns(folder: Path) -> Neighbour:
-    program, tool = find_program("pdns_server", "pdns-server"), find_program("pdnsutil", "pdns-server")
+    need_program("pdns_server")
     schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
     if not schema.exists():
         pytest.skip("the backend for SQLite is not installed: apt-get install pdns-backend-sqlite3")
-    sqlite = find_program("sqlite3", "sqlite3")
     database = folder / "pdns.sqlite3"
-    subprocess.run([sqlite, database], input=schema.read_bytes(), check=True)
-    replace(folder / "pdns.conf", ("/var/lib/powerdns/pdns.sqlite3", str(database)))
+    subprocess.run([need_program("sqlite3"), database], input=schema.read_bytes(), check=True)
+    path = folder / "pdns.conf"
+    replace(path, ("/var/lib/powerdns/pdns.sqlite3", str(database)))
     (folder / "zone").write_text((BESIDE / "dns_update" / "example.com.zone").read_text())
-    for arguments in (
-        ["load-zone", "example.com", "zone"],
-        ["import-tsig-key", "waypost", "hmac-sha256", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM="],
-        ["set-meta", "example.com", "TSIG-ALLOW-DNSUPDATE", "waypost"],
-    ):
-        subprocess.run([tool, f"--config-dir={folder}", *arguments], check=True, cwd=folder, capture_output=True)
-    options = ["--local-address=127.0.0.1", "--local-port={port}", "--daemon=no", "--guardian=no", "--disable-syslog"]
-    return Neighbour(
-        [program, f"--config-dir={folder}", *options, f"--socket-dir={folder}", "--setuid=", "--setgid="], folder
-    )
+    run_pdnsutil(folder, "load-zone", "example.com", "zone")
+    run_pdnsutil(folder, "import-tsig-key", "waypost", "hmac-sha256", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM=")
+    run_pdnsutil(folder, "set-meta", "example.com", "TSIG-ALLOW-DNSUPDATE", "waypost")
+    return Neighbour.configured("pdns_server", folder, path.read_text())
 
 
 SERVERS: dict[str, Callable[[Path], Neighbour]] = {"bind": bind, "knot": knot, "powerdns": powerdns}

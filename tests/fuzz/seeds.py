@@ -3,21 +3,28 @@
 Files there that are not from here were found by fuzzing.
 """
 
+import json
 import struct
 import tempfile
 from pathlib import Path
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.opcode
+import dns.rcode
 import dns.rrset
-import dns.tsig
+import dns.update
+import msgspec
 
+from monitors.notify.event import Event, Message
+from monitors.notify.grouping import Grouping
 from steering.balance.pools import Verdict
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Taken
 from steering.serve.feed import encode_frame
+from steering.zones.tsig import Signer
 from tests.fuzz.packets import CORPUS
-from tests.fuzz.targets import CHILD, PARENT, STEERED
+from tests.fuzz.targets import CHILD, KEY, PARENT, STEERED
 from tests.geodata.mmdb import write_networks, write_tree
 from tests.steering.support import SERVER, write_settings
 
@@ -31,6 +38,13 @@ def main() -> None:
             "query": make_packets(),
             "respond": make_packets(),
             "peers": make_peer_packets(),
+            "update": make_updates(),
+            "transfer": make_peer_packets(),
+            "tcp": make_streams(),
+            "powerdns": make_powerdns(),
+            "probes": make_answers(),
+            "reports": make_reports(),
+            "refusals": {"reply": b"\2\x2b5.7.1 no\r\n\x1b[31m \xff", "system": b"\0\x70unreachable", "empty": b""},
             "icmp": make_icmp(),
             "feed": make_frames(Path(directory)),
             "zonefile": make_zones(),
@@ -104,6 +118,8 @@ def make_packets() -> dict[str, bytes]:
     www = packets["www-a"]
     packets["two-questions"] = www[:4] + b"\0\2" + www[6:] + www[12:]
     packets["no-question"] = www[:4] + bytes(8)
+    cookie = packets["cookie"]
+    packets["cookie-alone"] = cookie[:4] + bytes(6) + b"\0\1" + cookie[-23:]
     packets["trailing"] = www + b"x"
     packets["pointer-loop"] = www[:12] + b"\xc0\x0c\0\1\0\1"
     packets["pointer"] = www[:12] + b"\1x\xc0\x0c\0\1\0\1"
@@ -115,16 +131,13 @@ def make_packets() -> dict[str, bytes]:
 
 def make_peer_packets() -> dict[str, bytes]:
     """What name servers say to each other: requests, signed and not, and messages of transfers."""
-    key = dns.tsig.Key("key.", b"secret", "hmac-sha256")
     soas = {serial: f"ns1.example.com. host.example.com. {serial} 3600 900 604800 60" for serial in (1, 2)}
     messages = {kind: dns.message.make_query("example.com", kind.upper(), id=7) for kind in ("axfr", "ixfr", "soa")}
     messages["ixfr"].authority.append(dns.rrset.from_text("example.com.", 0, "IN", "SOA", soas[1]))
     messages["notify"] = dns.message.make_query("child.example.com", "SOA", id=7)
     messages["notify"].set_opcode(dns.opcode.NOTIFY)
     packets = {name: message.to_wire() for name, message in messages.items()}
-    for name, message in messages.items():
-        message.use_tsig(key)
-        packets[f"signed-{name}"] = message.to_wire()
+    packets |= {f"signed-{name}": Signer(KEY).sign(packet, 0.0) for name, packet in packets.items()}
     for name, serials in (("whole", (2, 2)), ("changes", (2, 1, 2, 2)), ("current", (1,))):
         transfer = dns.message.make_response(dns.message.make_query("example.com", "IXFR", id=7))
         for serial in serials:
@@ -132,7 +145,126 @@ def make_peer_packets() -> dict[str, bytes]:
             transfer.answer.append(dns.rrset.from_text(f"n{serial}.example.com.", 300, "IN", "MX", "5 a.example.com."))
         del transfer.answer[-1]
         packets[f"transfer-{name}"] = transfer.to_wire()
+    catalog = dns.message.make_response(dns.message.make_query("example.com", "AXFR", id=7))
+    for owner, kind, text in (
+        ("example.com.", "SOA", soas[2]),
+        ("version.example.com.", "TXT", '"2"'),
+        ("a.zones.example.com.", "PTR", "member.example."),
+        ("naptr.example.com.", "NAPTR", '1 1 "u" "e" "!a!b!" .'),
+    ):
+        catalog.answer.append(dns.rrset.from_text(owner, 0, "IN", kind, text))
+    packets["transfer-catalog"] = catalog.to_wire()
+    head = packets["axfr"][:2] + b"\x84\0\0\1\0\1\0\0\0\0" + packets["axfr"][12:]
+    packets["transfer-empty-rdata"] = head + b"\xc0\x0c\0\6\0\1" + bytes(6)
     return packets
+
+
+def make_updates() -> dict[str, bytes]:
+    """Updates with every kind of prerequisite and change."""
+    updates = {name: dns.update.UpdateMessage("example.com", id=7) for name in ("add", "delete", "wrong")}
+    updates["add"].absent("new")
+    updates["add"].add("new", 300, "A", "192.0.2.9")
+    updates["add"].replace("alias", 300, "CNAME", "www")
+    updates["add"].add("@", 300, "NS", "ns3.example.net.")
+    updates["delete"].present("www")
+    updates["delete"].present("www", "A", "192.0.2.1")
+    updates["delete"].present("mail", "MX")
+    updates["delete"].absent("www", "TXT")
+    updates["delete"].delete("www", "A", "192.0.2.1")
+    updates["delete"].delete("mail", "MX")
+    updates["delete"].delete("@")
+    updates["wrong"].add("www.example.net.", 300, "A", "192.0.2.9")
+    packets = {name: message.to_wire() for name, message in updates.items()}
+    empty = make_peer_packets()["soa"]
+    packets["nothing"] = empty[:2] + b"\x28" + empty[3:]
+    packets["empty-rdata"] = packets["nothing"][:8] + b"\0\1\0\0" + empty[12:] + b"\xc0\x0c\0\1\0\1" + bytes(6)
+    return packets
+
+
+def make_streams() -> dict[str, bytes]:
+    """What comes over TCP, or over UDP from a proxy: headers of every kind, and messages behind them."""
+    packet = make_packets()["www-a"]
+    message = len(packet).to_bytes(2, "big") + packet
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    ports = b"\x30\x39\0\x35"
+    ipv4 = signature + b"\x21\x11\0\x0c" + bytes((192, 0, 2, 1, 192, 0, 2, 2)) + ports
+    ipv6 = signature + b"\x21\x21\0\x28" + 2 * (b"\x20\1\x0d\xb8" + bytes(12)) + ports + b"\4\0\1x"
+    local = signature + b"\x20\0\0\0"
+    return {
+        "plain": message + message,
+        "short": message + b"\0\3abc",
+        "ipv4": ipv4 + message,
+        "ipv6": ipv6 + message,
+        "local": local + message,
+        "packet": ipv4 + packet,
+        "no-version": signature + b"\x11\x11\0\0",
+        "too-long": signature + b"\x21\x11\xff\xff",
+        "too-short": signature + b"\x21\x11\0\4abcd",
+        "no-family": signature + b"\x21\x31\0\4abcd",
+    }
+
+
+def make_powerdns() -> dict[str, bytes]:
+    """Requests of PowerDNS, and what its API says."""
+    asked: dict[str, dict[str, object]] = {
+        "initialize": {"timeout": "2000"},
+        "lookup": {"qname": "geo.example.com.", "qtype": "ANY", "remote": "192.0.2.9", "real-remote": "192.0.2.0/24"},
+        "getAllDomains": {"include_disabled": True},
+        "getDomainInfo": {"name": "child.example.com."},
+        "list": {"zonename": "child.example.com.", "domain_id": -1},
+        "getDomainMetadata": {"name": "example.com.", "kind": "PRESIGNED"},
+    }
+    requests = {name: json.dumps({"method": name, "parameters": each}).encode() for name, each in asked.items()}
+    body = requests["lookup"]
+    empty = {"qname": "b.c.example.com.", "qtype": "ANY", "zone-id": 0, "remote": "::1", "real-remote": "::/0"}
+    rrsets = [
+        {"name": "www.example.com.", "type": kind, "records": [{"content": each}, {"content": "x", "disabled": True}]}
+        for kind, each in (("A", "192.0.2.1"), ("HTTPS", "1 . alpn=h2"), ("TXT", '"a\\\\b"'))
+    ]
+    return requests | {
+        "empty-non-terminal": json.dumps({"method": "lookup", "parameters": empty}).encode(),
+        "lines": requests["initialize"] + b"\n" + body + b"\n",
+        "http": b"POST /dns HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body),
+        "http-chunks": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "api": json.dumps({"rrsets": rrsets}).encode(),
+        "deep": b'{"method":' + b"[" * 2000,
+    }
+
+
+def make_answers() -> dict[str, bytes]:
+    """What sites answer: over HTTP, and name servers."""
+    query = dns.message.make_query("example.com", "MX", id=7)
+    query.flags |= dns.flags.RD
+    replies: dict[str, bytes] = {}
+    for name, text in (("good", "10 mx.example.com."), ("other", "10 other.example.com.")):
+        reply = dns.message.make_response(query)
+        reply.answer.append(dns.rrset.from_text("example.com.", 300, "IN", "MX", text))
+        replies[name] = reply.to_wire()
+    refused = dns.message.make_response(query)
+    refused.set_rcode(dns.rcode.REFUSED)
+    elsewhere = b"Location: http://192.0.2.1:80/ready?x#y\r\nContent-Length: 0\r\n\r\n"
+    return replies | {
+        "refused": refused.to_wire(),
+        "no-question": b"\0\7\x81\1" + bytes(8),
+        "http": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready",
+        "http-chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nready\r\n0\r\n\r\n",
+        "http-elsewhere": b"HTTP/1.1 301 Moved\r\n" + elsewhere,
+        "http-broken": b"HTTP/9 what",
+        "http-early": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nre",
+    }
+
+
+def make_reports() -> dict[str, bytes]:
+    """Reports of other checkers, and the spool of a notifier."""
+    event = Event(kind="down", since=1e9, pool="p", origin="o", address="192.0.2.1", reason="refused", evidence="x")
+    message = Message(identifier="1", notifier="n", made=1e9, events=(event,), omitted={"up": 1}, dropped=1)
+    return {
+        "report": b'{"up": true, "evidence": "a\\u001bb", "rtt": 0.5}',
+        "message": msgspec.json.encode(message),
+        "grouping": msgspec.json.encode(Grouping(waiting=(event,), opened=1e9)),
+        "deep": b"[" * 2000,
+        "not-text": b'{"up": true, "evidence": "\xff"}',
+    }
 
 
 def _option(code: int, data: bytes) -> dns.edns.GenericOption:

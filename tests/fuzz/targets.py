@@ -6,46 +6,78 @@ but its bytes, so that what was found once is found again. `test_corpus.py` runs
 """
 
 import io
+import ipaddress
 import os
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from socket import AF_INET, AF_INET6
 from typing import TypeVar
 
 import dns.message
+import dns.name
 import dns.rdata
 import dns.rdatatype
+import h11
 import msgspec
 import trio
 
 from geodata.errors import GeoError
 from geodata.sources.maxmind import read_maxmind
-from monitors.icmp_message import Echo, Unreachable, parse_icmp_untrusted, strip_ipv4_header_untrusted
+from steering.beside import powerdns_remote
+from steering.beside import update as beside
+from steering.beside.powerdns_api import ApiTarget, PowerDnsApi
 from steering.cookies import CookieSigner
+from steering.later import Later
 from steering.messages import ToControl, ToWorker
 from steering.peers import Peers
+from steering.proxy import ProxyError
 from steering.respond import respond
+from steering.serve.backend import converse_http, converse_lines
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
-from steering.settings import Settings, SettingsError, Zone, parse_settings
+from steering.serve.tcp import StreamServer, TcpLimits
+from steering.serve.udp import unwrap_untrusted
+from steering.settings import Settings, SettingsError, UpdatePermission, Zone, parse_settings
 from steering.values import Peer, Permission
-from steering.wire import HEADER_SIZE, TCP_SIZE, UDP_PAYLOAD, BadPacket, is_below, parse_query_untrusted, render_error
+from steering.wire import (
+    AAAA,
+    CNAME,
+    DNAME,
+    HEADER_SIZE,
+    HTTPS,
+    MX,
+    NS,
+    SOA,
+    SRV,
+    TCP_SIZE,
+    TXT,
+    UDP_PAYLOAD,
+    A,
+    BadPacket,
+    is_below,
+    parse_query_untrusted,
+    render_error,
+    split_records,
+)
 from steering.world import World, make_world
+from steering.zones.catalog import CatalogError, read_catalog_untrusted
 from steering.zones.inbound import Inbound, TransferError
 from steering.zones.load import stage_zones
 from steering.zones.message import parse_message_untrusted
+from steering.zones.node import key_labels, unpack_node
 from steering.zones.store import Store, StoreReader
 from steering.zones.transfer import Transfer
-from steering.zones.tsig import Key
+from steering.zones.tsig import Key, SignatureError, Signer, Verifier
+from steering.zones.update import UpdateError, apply_update, check_prerequisites
 from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
+from tests.fuzz.monitor_targets import fuzz_icmp, fuzz_probes, fuzz_refusals, fuzz_reports
+from tests.fuzz.streams import Pieces, run
 from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
 
 Incoming = TypeVar("Incoming")
-Result = TypeVar("Result")
 
 RECORDS_READ = 2000
 """Of a zone file: a line of $GENERATE makes a million, which finds nothing more."""
@@ -107,6 +139,9 @@ fallback_pool = "site"
 """
 
 
+KEY = Key(b"\3key\0", "hmac-sha256", b"secret")
+
+
 def fuzz_query(data: bytes) -> None:
     """A packet is a Query or a BadPacket."""
     try:
@@ -146,50 +181,121 @@ def fuzz_respond(data: bytes) -> None:
 
 
 def fuzz_peers(data: bytes) -> None:
-    """What a server says gets silence or a reply to its identifier; as part of a transfer it is used or refused."""
+    """What a server asks, signed or not, gets silence or replies to its identifier."""
     world = make_fuzz_world()
     store = world.zones.store
     zones = (
         Zone(APEX, file="-", allow_transfer=(Permission("192.0.2.0/24"),)),
         Zone(b"\5child" + APEX, primaries=(Peer("192.0.2.9", 53),)),
     )
-    peers = Peers(store, zones, [Key(b"\3key\0", "hmac-sha256", b"secret")], lambda _: None)
-    replies = [peers.reply_untrusted(data, "192.0.2.9", 0.0, world.zones, lambda packet, _: render_error(packet, 0))]
-    opened = peers.open_transfer_untrusted(data, "192.0.2.9", 0.0, world.zones)
-    if isinstance(opened, Transfer):
-        while (message := opened.next_message(0.0)) is not None:
-            replies.append(message)
-        opened.close()
-    else:
-        replies.append(opened)
-    for reply in replies:
-        if reply is not None and (reply[:2] != data[:2] or not reply[2] & 0x80):
-            raise AssertionError("not a reply to this packet")
+    peers = Peers(store, zones, [KEY], lambda _: None)
+
+    def answer(question: bytes, _: int) -> bytes:
+        return render_error(question, 0)
+
+    for packet in (data, _sign(data)):
+        replies = [peers.reply_untrusted(packet, "192.0.2.9", 0.0, world.zones, answer)]
+        opened = peers.open_transfer_untrusted(packet, "192.0.2.9", 0.0, world.zones)
+        if isinstance(opened, Transfer):
+            while (message := opened.next_message(0.0)) is not None:
+                replies.append(message)
+            opened.close()
+        else:
+            replies.append(opened)
+        _check_replies(replies, packet)
+
+
+def fuzz_update(data: bytes) -> None:
+    """An update gets a reply; one that may be made leaves RRsets that a zone can have."""
+    world = make_fuzz_world()
+    allowed = (UpdatePermission(KEY.name, (b"\2**" + APEX,)),)
+    zones = (Zone(APEX, file="-", allow_update=allowed), Zone(b"\5child" + APEX, file="-"))
+    asked: list[bytes] = []
+    replies: list[bytes | None] = []
+
+    def ask(packet: bytes, later: Later) -> bool:
+        later.send = replies.append
+        later.finish(0)
+        asked.append(packet)
+        return True
+
+    peers = Peers(world.zones.store, zones, [KEY], lambda _: None, ask)
+    for packet in (data, _sign(data)):
+        reply = peers.update_untrusted(packet, "192.0.2.9", 0.0, world.zones)
+        replies += [] if isinstance(reply, Later) else [reply]
+        _check_replies(replies, packet)
+    for packet in asked:
+        message = parse_message_untrusted(packet)
+        with suppress(UpdateError):
+            check_prerequisites(message, _updated_rrsets)
+        for owner, rrsets in apply_update(message, _updated_rrsets).items():
+            if not is_below(owner, APEX) or check_owner(owner, owner == APEX, rrsets):
+                raise AssertionError("not what a zone can have")
+            _check_records((owner, rrtype, ttl, each) for rrtype, (ttl, rdatas) in rrsets.items() for each in rdatas)
+
+
+def fuzz_transfer(data: bytes) -> None:
+    """What a primary says is verified or not, used or refused; the catalog in it lists names, or is none."""
     try:
-        message_read = parse_message_untrusted(data)
+        message = parse_message_untrusted(data)
     except BadPacket:
         return
+    request = Signer(KEY)
+    request.sign(bytes(HEADER_SIZE), 0.0)
+    with suppress(SignatureError):
+        Verifier(request).verify_untrusted(data, message.signature, 0.0)
     for serial in (None, 1):
-        try:
-            Inbound(APEX, serial, io.BytesIO()).take_untrusted(message_read)
-        except TransferError:
-            pass
+        inbound = Inbound(APEX, serial, io.BytesIO())
+        with suppress(TransferError):
+            inbound.take_untrusted(message)
+            _check_records(record for _, record in inbound.changes)
+            records = list(inbound.records())
+            _check_records(records)
+            with suppress(CatalogError):
+                for name in read_catalog_untrusted(APEX, records):
+                    dns.name.from_wire(name, 0)
 
 
-def fuzz_icmp(data: bytes) -> None:
-    """Any message is an Echo, an Unreachable or nothing."""
-    stripped = strip_ipv4_header_untrusted(data)
-    for message, family in ((data, AF_INET), (stripped, AF_INET), (data, AF_INET6)):
-        found = parse_icmp_untrusted(message, family)
-        if found is not None and not isinstance(found, Echo | Unreachable):
-            raise AssertionError(found)
+def fuzz_tcp(data: bytes) -> None:
+    """A connection, a proxy's or not, is messages and then the end, the same however its bytes come."""
+    for is_proxy in (False, True):
+        whole = trio.run(_serve_tcp, [data], is_proxy)
+        if whole != trio.run(_serve_tcp, [data[position : position + 1] for position in range(len(data))], is_proxy):
+            raise AssertionError("the pieces in which messages come make a difference")
+    try:
+        packet, client = unwrap_untrusted(data, "192.0.2.9")
+    except ProxyError:
+        return
+    ipaddress.ip_address(client)
+    if not data.endswith(packet):
+        raise AssertionError("not the packet that came")
+
+
+def fuzz_powerdns(data: bytes) -> None:
+    """A request of PowerDNS gets one line of JSON, over a socket or HTTP; what its API says is records or an error."""
+    world = make_fuzz_world()
+
+    def reply(request: bytes) -> bytes:
+        said = powerdns_remote.reply_untrusted(request, lambda: FIRST, world)
+        if "result" not in msgspec.json.decode(said) or b"\n" in said:
+            raise AssertionError("not a line with a result")
+        return said
+
+    reply(data)
+    for converse in (converse_lines, converse_http):
+        with suppress(h11.RemoteProtocolError):
+            trio.run(converse, Pieces([data]), reply)
+    for rrtype in (A, HTTPS, TXT):
+        with suppress(beside.UpdateError):
+            for rdata in run(_Api(data).read(b"\3www" + APEX, rrtype)):
+                dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
 
 
 def fuzz_feed(data: bytes) -> None:
     """What a peer sends is messages and then the end, the same however its bytes come."""
     for decoder in _DECODERS:
-        whole = _run(_receive(decoder, [data]))
-        if whole != _run(_receive(decoder, [data[position : position + 1] for position in range(len(data))])):
+        whole = run(_receive(decoder, [data]))
+        if whole != run(_receive(decoder, [data[position : position + 1] for position in range(len(data))])):
             raise AssertionError("the pieces in which frames come make a difference")
 
 
@@ -237,7 +343,7 @@ def fuzz_maxmind(data: bytes) -> None:
 def fuzz_control(data: bytes) -> None:
     """A request line gets one line of JSON, an object."""
     line = data.partition(b"\n")[0]
-    reply = _run(_reply_untrusted(bytearray(line), _echo))
+    reply = run(_reply_untrusted(bytearray(line), _echo))
     if not isinstance(msgspec.json.decode(reply), dict) or reply.count(b"\n") != 1:
         raise AssertionError("not a line with an object")
 
@@ -246,6 +352,13 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "query": fuzz_query,
     "respond": fuzz_respond,
     "peers": fuzz_peers,
+    "update": fuzz_update,
+    "transfer": fuzz_transfer,
+    "tcp": fuzz_tcp,
+    "powerdns": fuzz_powerdns,
+    "probes": fuzz_probes,
+    "reports": fuzz_reports,
+    "refusals": fuzz_refusals,
     "icmp": fuzz_icmp,
     "feed": fuzz_feed,
     "zonefile": fuzz_zonefile,
@@ -277,41 +390,69 @@ def _as_file(data: bytes) -> Iterator[Path]:
         os.close(descriptor)
 
 
-class _Pieces(trio.abc.Stream):
-    """A peer that sends these pieces, and ends."""
+def _sign(data: bytes) -> bytes:
+    """A packet with a good signature, if it is long enough for any."""
+    return Signer(KEY).sign(data, 0.0) if len(data) >= HEADER_SIZE else data
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = iter(pieces)
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 - the signature of a stream
-        return next(self._pieces, b"")
+def _check_replies(replies: Iterable[bytes | None], packet: bytes) -> None:
+    for reply in replies:
+        if reply is not None and (reply[:2] != packet[:2] or not reply[2] & 0x80):
+            raise AssertionError("not a reply to this packet")
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - the same
-        raise AssertionError("nothing is sent")
 
-    async def wait_send_all_might_not_block(self) -> None:
-        raise AssertionError("nothing is sent")
+def _check_records(records: Iterable[Record]) -> None:
+    """Names that are some, and RDATA that has the form of what an answer looks into."""
+    for owner, rrtype, ttl, rdata in records:
+        dns.name.from_wire(owner, 0)
+        if not 0 <= ttl <= MAX_TTL:
+            raise AssertionError("not a TTL")
+        if rrtype in (A, AAAA, CNAME, DNAME, MX, NS, 12, SOA, SRV, TXT):
+            dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
 
-    async def aclose(self) -> None:
-        pass
+
+def _updated_rrsets(owner: bytes) -> dict[int, tuple[int, list[bytes]]]:
+    """What is there of an owner before an update."""
+    world = make_fuzz_world()
+    value = world.zones.read_node(world.zones.zones[APEX], key_labels(owner, APEX))
+    if value is None:
+        return {}
+    return {
+        rrtype: (int.from_bytes(octets[6:10], "big"), [each[12:] for each in split_records(octets)])
+        for rrtype, _, octets in unpack_node(value)
+    }
+
+
+async def _serve_tcp(pieces: list[bytes], is_proxy: bool) -> list[tuple[bytes, str]]:
+    """What was asked on a connection that sends these pieces, and by whom."""
+    asked: list[tuple[bytes, str]] = []
+
+    def answer(query: bytes, address: tuple[str, int]) -> bytes:
+        asked.append((query, address[0]))
+        return query
+
+    server = StreamServer(answer, TcpLimits(), lambda _: is_proxy)
+    await server.serve(Pieces(pieces), ("192.0.2.9", 4711))
+    return asked
+
+
+class _Api(ApiTarget):
+    """The API of a PowerDNS that says this."""
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__(PowerDnsApi(zone=APEX, url="http://127.0.0.1/", api_key="key"))
+        self._said = said
+
+    async def _request(self, *_: object) -> bytes:
+        return self._said
 
 
 async def _receive(decoder: msgspec.msgpack.Decoder[Incoming], pieces: list[bytes]) -> list[Incoming]:
-    return [message async for message in Connection(_Pieces(pieces), decoder)]
+    return [message async for message in Connection(Pieces(pieces), decoder)]
 
 
 async def _echo(request: Message) -> Message:
     return request
-
-
-def _run(coroutine: Coroutine[object, object, Result]) -> Result:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: Result = end.value
-        return result
-    raise AssertionError("it waits")
 
 
 _DECODERS: tuple[msgspec.msgpack.Decoder[ToWorker | ToControl], ...] = (

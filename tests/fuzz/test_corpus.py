@@ -1,7 +1,10 @@
 """The corpus, what fuzzing started from and found, through every target; and that the targets notice."""
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from tests.fuzz import targets
 from tests.fuzz.targets import TARGETS
 
+ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
 INPUTS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
 
@@ -17,6 +21,27 @@ INPUTS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
 def test_the_corpus_is_small_and_complete() -> None:
     assert {path.parent.name for path in INPUTS} == set(TARGETS)
     assert sum(path.stat().st_size for path in INPUTS) < 100_000
+
+
+def test_every_function_that_the_network_feeds_is_reached() -> None:
+    """Each function whose name ends in _untrusted is called by some target with an input of its corpus."""
+    sources = (path for room in ("steering", "monitors", "geodata") for path in (ROOT / room).rglob("*.py"))
+    fed = {(str(path), name) for path in sources for name in re.findall(r"def (\w+_untrusted)\(", path.read_text())}
+    reached: set[tuple[str, str]] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name.endswith("_untrusted"):
+            reached.add((frame.f_code.co_filename, frame.f_code.co_name))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        for path in INPUTS:
+            TARGETS[path.parent.name](path.read_bytes())
+    finally:
+        sys.setprofile(before)
+    assert fed
+    assert fed - reached == set()
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

@@ -1,32 +1,27 @@
-"""The peers: NSD, Knot DNS and BIND, each in the foreground on a free port of loopback, with the zones of zones/.
+"""The peers: NSD, Knot DNS and BIND, each with the zones of zones/.
 
-Whoever runs the tests runs the servers: none needs root or a user of its own, and all that they write stays in one
-temporary folder. What must be alike for a comparison to mean something is configured alike: at most 1232 octets over
+What must be alike for a comparison to mean something is configured alike: at most 1232 octets over
 UDP, no limit of rates, no version and no name given away, and one thread, so that replies come in the order of the
 questions.
 """
 
-import os
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from tests.peers.programs import PATIENCE, configure, started
 from tests.steering.running import free_port
 
 ZONES = {path.stem: path for path in sorted((Path(__file__).parent / "zones").glob("*.zone"))}
 """Zone -> its file, as waypost reads it. The peers read what `expand` makes of it."""
 START_DEADLINE = 30.0
 """Seconds in which a server must have loaded its zones."""
-PATIENCE = 5.0
-"""Seconds that a server may be silent when it must say something."""
 WINDOW, TCP_WINDOW = 64, 256
 """Questions under way at a time: few enough for every socket buffer."""
 
@@ -73,39 +68,20 @@ class Address(msgspec.Struct, frozen=True):
         return [replies.get(packet[:2]) for packet in packets]
 
 
-def find_peers() -> dict[str, Path]:
-    """The peers that are installed: name -> program."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-    return {name: Path(found) for name in _CONFIGURE if (found := shutil.which(name, path=path))}
-
-
 @contextmanager
-def running_peer(name: str, program: Path, folder: Path) -> Iterator[Address]:
-    """A peer that has loaded every zone and is gone afterwards, with all its processes."""
+def running_peer(name: str, folder: Path) -> Iterator[Address]:
+    """A peer that has loaded every zone; skips the test where it is not installed."""
     for zone, path in ZONES.items():
         (folder / f"{zone}.zone").write_text(expand(path.read_text()))
-    log = folder / "log"
     for _ in range(5):
         address = Address(free_port())
-        arguments = _CONFIGURE[name](folder, address.port)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [program, *arguments],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        try:
-            if _wait_until_loaded(process, address):
+        with started(configure(name, folder, address.port, _CONFIGURATION[name]()), folder) as server:
+            if _wait_until_loaded(server.process, address):
                 yield address
                 return
-        finally:
-            _stop(process)
-        if "in use" not in log.read_text():
+        if "in use" not in server.log():
             break
-    raise AssertionError(f"{name} did not start:\n{log.read_text()}")
+    raise AssertionError(f"{name} did not start:\n{server.log()}")
 
 
 def expand(text: str) -> str:
@@ -136,79 +112,20 @@ def _wait_until_loaded(process: "subprocess.Popen[bytes]", address: Address) -> 
     return False
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the server and whatever it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
+def _zones_of_nsd() -> str:
+    return "".join(f'zone:\n  name: "{zone}"\n  zonefile: "{zone}.zone"\n' for zone in ZONES)
 
 
-def _configure_nsd(folder: Path, port: int) -> list[str]:
-    zones = "".join(f'zone:\n  name: "{zone}"\n  zonefile: "{folder}/{zone}.zone"\n' for zone in ZONES)
-    (folder / "nsd.conf").write_text(f"""
-server:
-  ip-address: 127.0.0.1@{port}
-  server-count: 1
-  username: ""
-  chroot: ""
-  zonesdir: "{folder}"
-  pidfile: "{folder}/nsd.pid"
-  xfrdfile: "{folder}/xfrd.state"
-  xfrdir: "{folder}"
-  zonelistfile: "{folder}/zone.list"
-  database: ""
-  rrl-ratelimit: 0
-  hide-version: yes
-  hide-identity: yes
-remote-control:
-  control-enable: no
-{zones}""")
-    return ["-d", "-c", str(folder / "nsd.conf")]
+def _zones_of_knot() -> str:
+    return "zone:\n" + "".join(f'  - domain: "{zone}"\n' for zone in ZONES)
 
 
-def _configure_knot(folder: Path, port: int) -> list[str]:
-    zones = "".join(f'  - domain: "{zone}"\n' for zone in ZONES)
-    (folder / "knot.conf").write_text(f"""
-server:
-  rundir: "{folder}"
-  listen: 127.0.0.1@{port}
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-  version: ""
-  identity: ""
-log:
-  - target: stderr
-    any: info
-database:
-  storage: "{folder}"
-template:
-  - id: default
-    storage: "{folder}"
-    file: "%s.zone"
-    journal-content: none
-    zonefile-sync: -1
-zone:
-{zones}""")
-    return ["-c", str(folder / "knot.conf")]
-
-
-def _configure_bind(folder: Path, port: int) -> list[str]:
-    zones = "".join(f'zone "{zone}" {{ type primary; file "{folder}/{zone}.zone"; }};\n' for zone in ZONES)
-    (folder / "named.conf").write_text(f"""
-options {{
-  directory "{folder}";
-  listen-on port {port} {{ 127.0.0.1; }};
-  listen-on-v6 {{ none; }};
-  pid-file none;
-  session-keyfile none;
-  recursion no;
+def _zones_of_bind() -> str:
+    zones = "".join(f'zone "{zone}" {{ type primary; file "{zone}.zone"; }};\n' for zone in ZONES)
+    return f"""options {{
   allow-query {{ any; }};
   allow-transfer {{ none; }};
   notify no;
-  dnssec-validation no;
   minimal-responses no;
   check-names primary ignore;
   check-integrity no;
@@ -219,16 +136,10 @@ options {{
   hostname none;
   server-id none;
 }};
-controls {{ }};
-{zones}""")
-    return ["-g", "-n", "1", "-c", str(folder / "named.conf")]
+{zones}"""
 
 
-_CONFIGURE: dict[str, Callable[[Path, int], list[str]]] = {
-    "nsd": _configure_nsd,
-    "knotd": _configure_knot,
-    "named": _configure_bind,
-}
+_CONFIGURATION = {"nsd": _zones_of_nsd, "knotd": _zones_of_knot, "named": _zones_of_bind}
 
 
 def _receive(client: socket.socket, size: int) -> bytes:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.test_transfers import both_logs, need
-from tests.peers.transfers import BESIDE, Server, has_serial, running_server, waypost_settings
+from tests.peers.programs import Server, need_program
+from tests.peers.test_transfers import both_logs
+from tests.peers.transfers import BESIDE, PROGRAMS, has_serial, reload, running_server, waypost_settings
 from tests.steering.running import TAKEN, Waypost, eventually, free_port, zone_text
 
 ANY = pytest.mark.parametrize("name", ["knot", "named"])
@@ -21,7 +22,7 @@ def waypost(tmp_path: Path) -> Iterator[Waypost]:
 
 @ANY
 def test_waypost_is_producer(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     port = free_port()
     settings = waypost_settings("producer", port)
     one, two = (
@@ -65,12 +66,12 @@ class Producer:
         head = catalog[: catalog.rindex("first.zones")]
         lines = [f"{apex.replace('.', '-')}.zones 0 PTR {apex}.\n" for apex in apexes]
         (self._server.folder / "catalog.example.zone").write_text(head + "".join(lines))
-        self._server.reload()
+        reload(self._server)
 
 
 @ANY
 def test_waypost_is_consumer(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     folder = tmp_path / name
     folder.mkdir()
     for apex, serial in (("example.com", 7), ("example.net", 8)):

@@ -8,15 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.zone
 import pytest
 
+from steering.wire import RRSIG
+from tests.peers.programs import Server, need_program
 from tests.peers.transfers import (
     KEY_TEXT,
     PROGRAMS,
-    Server,
-    find_program,
     has_serial,
+    reload,
     running_server,
+    serial_at,
     transferred,
     waypost_settings,
 )
@@ -57,11 +60,6 @@ class ZoneFile:
         temporary.replace(self.path)
 
 
-def need(name: str) -> None:
-    if find_program(name) is None:
-        pytest.skip(f"{PROGRAMS[name]} is not installed")
-
-
 @pytest.fixture
 def waypost(tmp_path: Path) -> Iterator[Waypost]:
     made = Waypost(tmp_path / "waypost", "")
@@ -75,7 +73,7 @@ def both_logs(waypost: Waypost, server: Server) -> str:
 
 @ANY
 def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     file = ZoneFile(tmp_path / "waypost" / "example.com.zone")
     file.change(100)
     port = free_port()
@@ -101,7 +99,7 @@ def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None
 
 @ANY
 def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> None:
-    need(name)
+    need_program(PROGRAMS[name])
     file = ZoneFile(tmp_path / name / "example.com.zone")
     file.change(100)
     port = free_port()
@@ -113,7 +111,7 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
         has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
         for _ in range(STEPS):
             file.change(CHANGES)
-            server.reload()
+            reload(server)
             has_serial(port, file.serial, server.log)
             has_serial(waypost.port, file.serial, lambda: both_logs(waypost, server))
         assert transferred(port) == transferred(waypost.port)
@@ -124,9 +122,44 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
     assert waypost.answer("example.com", "SOA"), "waypost goes on without the other server"
 
 
+@pytest.mark.parametrize(("name", "signer"), [("nsd", "ldns-signzone"), ("named", "dnssec-signzone")])
+def test_a_zone_signed_elsewhere_is_passed_on_exactly(tmp_path: Path, waypost: Waypost, name: str, signer: str) -> None:
+    """Record by record, with TTLs, of which one owner has several."""
+    need_program(PROGRAMS[name])
+    if shutil.which(signer) is None:
+        pytest.skip(f"{signer} is not installed")
+    folder = tmp_path / name
+    folder.mkdir()
+    plain = folder / "example.com.zone"
+    plain.write_text(
+        f"$ORIGIN example.com.\n@ 3600 SOA ns.example.net. host.example.net. 1 {TIMERS}\n@ 86400 NS ns.example.net.\n"
+        '@ 300 TXT "short"\nwww 5 A 192.0.2.1\nwww 700 AAAA 2001:db8::1\nsub 900 NS ns.sub\nns.sub 30 A 192.0.2.2\n'
+    )
+    make = {
+        "ldns-signzone": [["ldns-keygen", "-a", "ED25519", "-k", "example.com"], [signer, str(plain), "{key}"]],
+        "dnssec-signzone": [
+            ["dnssec-keygen", "-q", "-a", "ED25519", "-f", "KSK", "example.com"],
+            [signer, "-q", "-S", "-z", "-o", "example.com", str(plain)],
+        ],
+    }[signer]
+    key = subprocess.run(make[0], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    subprocess.run([word.format(key=key) for word in make[1]], cwd=folder, check=True, capture_output=True)
+    plain.with_suffix(".zone.signed").replace(plain)
+    port = free_port()
+    text = waypost_settings("secondary", port).replace("[[zone]]", '[[zone]]\nallow_transfer = ["key:transfer"]')
+    waypost.configure(text)
+    with running_server(name, "primary", folder, port, waypost.port) as server:
+        has_serial(port, int(str(dns.zone.from_file(str(plain), "example.com").get_soa().serial)), server.log)
+        waypost.start()
+        has_serial(waypost.port, serial_at(port), lambda: both_logs(waypost, server))
+        theirs, ours = (set(transferred(each).iterate_rdatas()) for each in (port, waypost.port))
+        assert ours == theirs
+        assert len({ttl for owner, ttl, rdata in ours if str(owner) == "www" and rdata.rdtype == RRSIG}) == 3
+
+
 def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> None:
     """What the load balancer answers is in neither server's zone; what secondaries of waypost get is its default."""
-    need("knot")
+    need_program("knotd")
     file = ZoneFile(tmp_path / "knot" / "example.com.zone")
     file.change(50)
     port = free_port()
@@ -137,7 +170,7 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
         waypost.start()
         has_serial(waypost.port, 1, lambda: both_logs(waypost, server))
         file.change(200)
-        server.reload()
+        reload(server)
         has_serial(waypost.port, 2, lambda: both_logs(waypost, server))
         waypost.answers("192.0.2.1 192.0.2.2", "h1.example.com")
         theirs, ours = transferred(port), transferred(waypost.port)
@@ -151,11 +184,11 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
 
 
 def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
-    need("named")
+    need_program("named")
     file = ZoneFile(tmp_path / "named" / "example.com.zone")
     file.change(10)
     port = free_port()
-    waypost.configure(waypost_settings("secondary", port).replace("NAPbLL", "AAAAAA"))
+    waypost.configure(waypost_settings("secondary", port).replace(KEY_TEXT[:6], "AAAAAA"))
     with running_server("named", "primary", tmp_path / "named", port, waypost.port) as server:
         has_serial(port, 1, server.log)
         waypost.start()

@@ -1,14 +1,11 @@
 """The peers as primary or secondary of a waypost: with the configurations of config/beside, on free ports.
 
 In those, waypost is at 192.0.2.1 and the other server at 192.0.2.2; here each becomes loopback and a port, spelt as the
-program spells it. What they write stays in one temporary folder, and whoever runs the tests runs them.
+program spells it.
 """
 
-import os
 import re
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +17,8 @@ import dns.rdatatype
 import dns.tsig
 import dns.xfr
 import dns.zone
-import msgspec
 
-from tests.peers.servers import PATIENCE
+from tests.peers.programs import Server, configure, run_pdnsutil, started
 from tests.steering.running import eventually
 
 BESIDE = Path(__file__).parents[2] / "config" / "beside"
@@ -40,34 +36,11 @@ OF_PEERS = {
     "producer": "catalog_in",
 }
 """By what the peer is."""
-KEY_TEXT = "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI="
+KEY_TEXT = "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM="
 KEY = dns.tsig.Key("transfer", KEY_TEXT, "hmac-sha256")
 PROGRAMS = {"nsd": "nsd", "knot": "knotd", "named": "named", "pdns": "pdns_server"}
 """Configuration → program."""
 START_DEADLINE = 30.0
-
-
-class Server(msgspec.Struct):
-    """A server that runs in a folder."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-    folder: Path
-
-    def log(self) -> str:
-        """What it has said."""
-        return (self.folder / "log").read_text(errors="replace")
-
-    def reload(self) -> None:
-        """Read the zone file again; PowerDNS looks by itself, and SIGHUP is its end."""
-        if Path(str(self.process.args[0])).name != "pdns_server":  # type: ignore[index] # it is a list
-            self.process.send_signal(signal.SIGHUP)
-
-
-def find_program(name: str) -> str | None:
-    """Where the program of a server is."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-    return shutil.which(PROGRAMS[name], path=path)
 
 
 def waypost_settings(role: str, other: int) -> str:
@@ -79,29 +52,18 @@ def waypost_settings(role: str, other: int) -> str:
 def running_server(name: str, role: str, folder: Path, port: int, waypost: int) -> Iterator[Server]:
     """A server in a role, with its zone file there if it is primary."""
     folder.mkdir(exist_ok=True)
-    program = find_program(name)
-    assert program is not None, "skipped without it"
-    text = (BESIDE / OF_PEERS[role] / f"{name}.conf").read_text()
-    arguments = _CONFIGURE[name](folder, text, port, waypost, role)
-    with (folder / "log").open("wb") as output:
-        process = subprocess.Popen(
-            [program, *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    server = Server(process, port, folder)
-    try:
+    text = _CONFIGURE[name]((BESIDE / OF_PEERS[role] / f"{name}.conf").read_text(), role, folder, waypost)
+    command = configure(PROGRAMS[name], folder, port, text)
+    if name == "pdns":
+        _make_keys(text, role, folder)
+    with started(command, folder) as server:
         yield server
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(PATIENCE)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                pass
+
+
+def reload(server: Server) -> None:
+    """Have it read the zone file again; PowerDNS looks by itself, and SIGHUP is its end."""
+    if not (server.folder / "pdns.conf").exists():
+        server.process.send_signal(signal.SIGHUP)
 
 
 def serial_at(port: int, zone: str = "example.com") -> int | None:
@@ -130,112 +92,47 @@ def transferred(port: int) -> dns.zone.Zone:
     return zone
 
 
-def _nsd(folder: Path, text: str, port: int, waypost: int, role: str) -> list[str]:
+def _nsd(text: str, role: str, _folder: Path, waypost: int) -> str:
     text = re.sub(r"^( *(?:request-xfr|notify): )192\.0\.2\.1", rf"\g<1>127.0.0.1@{waypost}", text, flags=re.MULTILINE)
     text = text.replace("192.0.2.1", "127.0.0.1")
-    if role == "secondary":  # to be looked at by the tests
-        text += "  provide-xfr: 127.0.0.1 transfer\n"
-    (folder / "nsd.conf").write_text(f"""
-server:
-  ip-address: 127.0.0.1@{port}
-  server-count: 1
-  username: ""
-  chroot: ""
-  zonesdir: "{folder}"
-  pidfile: "{folder}/nsd.pid"
-  xfrdfile: "{folder}/xfrd.state"
-  xfrdir: "{folder}"
-  zonelistfile: "{folder}/zone.list"
-  database: ""
-  verbosity: 2
-  xfrd-reload-timeout: 0
-  rrl-ratelimit: 0
-remote-control:
-  control-enable: no
-{text}""")
-    return ["-d", "-c", str(folder / "nsd.conf")]
+    return text + "  provide-xfr: 127.0.0.1 transfer\n" if role == "secondary" else text  # to be looked at by the tests
 
 
-def _knot(folder: Path, text: str, port: int, waypost: int, role: str) -> list[str]:
+def _knot(text: str, role: str, folder: Path, waypost: int) -> str:
     text = text.replace("address: 192.0.2.1", f"address: 127.0.0.1@{waypost}")
     if role == "secondary":
         text = text.replace("action: notify", "action: [notify, transfer]")
-    text = text.replace("  - id: member", f'  - id: member\n    storage: "{folder}"')
-    (folder / "knot.conf").write_text(f"""
-server:
-  rundir: "{folder}"
-  listen: 127.0.0.1@{port}
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-log:
-  - target: stderr
-    any: info
-database:
-  storage: "{folder}"
-template:
-  - id: default
-    storage: "{folder}"
-{text}""")
-    return ["-c", str(folder / "knot.conf")]
+    return text.replace("  - id: member", f'  - id: member\n    storage: "{folder}"')
 
 
-def _named(folder: Path, text: str, port: int, waypost: int, role: str) -> list[str]:
+def _named(text: str, role: str, _folder: Path, waypost: int) -> str:
     text = text.replace("192.0.2.1 ", f"127.0.0.1 port {waypost} ")
     if role == "secondary":
         text = text.replace("  type secondary;", "  type secondary;\n  allow-transfer { key transfer; };")
-    options = re.search(r"^options {\n(.*?)^};\n", text, re.MULTILINE | re.DOTALL)
-    if options:
-        text = text.replace(options[0], "")
-    more = options[1].replace("transfer; };\n  };", "transfer; } min-update-interval 1;\n  };") if options else ""
-    (folder / "named.conf").write_text(f"""
-options {{
-  directory "{folder}";
-  listen-on port {port} {{ 127.0.0.1; }};
-  listen-on-v6 {{ none; }};
-  pid-file none;
-  session-keyfile none;
-  recursion no;
-  notify-delay 0;
-  max-journal-size 10m; // the changes of this test are as large as its zone
-  max-ixfr-ratio unlimited;
-  dnssec-validation no;
-{more or "  notify no;"}
-}};
-controls {{ }};
-{text}""")
-    return ["-g", "-n", "1", "-c", str(folder / "named.conf")]
+    return text.replace("transfer; };\n  };\n", "transfer; } min-update-interval 1;\n  };\n")
 
 
-def _pdns(folder: Path, text: str, port: int, waypost: int, role: str) -> list[str]:
+def _pdns(text: str, _role: str, folder: Path, waypost: int) -> str:
     hint = re.search(r"^#   (zone .*;)$", text, re.MULTILINE)
     assert hint, text
     (folder / "bind.conf").write_text(
         hint[1].replace("192.0.2.1", f"127.0.0.1:{waypost}").replace('file "', f'file "{folder}/')
     )
-    settings = re.sub(r"=192\.0\.2\.1$", f"=127.0.0.1:{waypost}", text, flags=re.MULTILINE)
-    settings = re.sub(r"=(bind\.conf|keys\.db)$", rf"={folder}/\1", settings, flags=re.MULTILINE)
-    (folder / "pdns.conf").write_text(f"""
-daemon=no
-guardian=no
-setuid=
-setgid=
-local-address=127.0.0.1
-local-port={port}
-socket-dir={folder}
-xfr-cycle-interval=1
-version-string=anonymous
-{settings}""")
+    text = re.sub(r"=192\.0\.2\.1$", f"=127.0.0.1:{waypost}", text, flags=re.MULTILINE)
+    text = re.sub(r"=(bind\.conf|keys\.db)$", rf"={folder}/\1", text, flags=re.MULTILINE)
+    return f"xfr-cycle-interval=1\nversion-string=anonymous\n{text}"
+
+
+def _make_keys(text: str, role: str, folder: Path) -> None:
+    """Run the commands that the configuration of PowerDNS has as a comment."""
     for line in re.findall(r"^#   pdnsutil (.*)$", text, re.MULTILINE):
         words = line.replace("keys.db", str(folder / "keys.db")).split()
-        subprocess.run(["pdnsutil", f"--config-dir={folder}", *words], check=True, capture_output=True)
+        run_pdnsutil(folder, *words)
         if role == "secondary" and words[0].startswith("activate"):
-            words[-1] = "primary"  # to be looked at by the tests
-            subprocess.run(["pdnsutil", f"--config-dir={folder}", *words], check=True, capture_output=True)
-    return [f"--config-dir={folder}"]
+            run_pdnsutil(folder, *words[:-1], "primary")  # to be looked at by the tests
 
 
-_CONFIGURE: dict[str, Callable[[Path, str, int, int, str], list[str]]] = {
+_CONFIGURE: dict[str, Callable[[str, str, Path, int], str]] = {
     "nsd": _nsd,
     "knot": _knot,
     "named": _named,

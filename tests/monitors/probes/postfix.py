@@ -6,14 +6,13 @@ Its master must be started by root, and gives its rights away to the users that 
 import grp
 import os
 import pwd
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.monitors.certificates import Certificates
+from tests.peers.programs import started
 from tests.steering.running import eventually, free_port
 
 DAEMONS = Path("/usr/lib/postfix/sbin")
@@ -111,24 +110,9 @@ def _running(folder: Path, certificates: Certificates) -> Iterator[dict[str, int
     services = MASTER.format(good=chains["good"], old=chains["expired"], **ports)
     (folder / "conf/master.cf").write_text(services)
     log = folder / "log"
-    with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [DAEMONS / "master", "-c", folder / "conf", "-d"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    with started([DAEMONS / "master", "-c", folder / "conf", "-d"], folder) as master:
         eventually(
             lambda: log.exists() and "daemon started" in log.read_text(),
-            lambda: (folder / "output").read_text() + (log.read_text() if log.exists() else "it has no log"),
+            lambda: master.log() + (log.read_text() if log.exists() else "it has no log"),
         )
         yield ports
-    finally:
-        process.terminate()
-        process.wait()
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass

@@ -2,7 +2,6 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import dns.flags
 import dns.message
@@ -26,7 +25,7 @@ from monitors.probes.dns import (
     parse_reply_untrusted,
 )
 from tests.monitors.checking import check
-from tests.peers.servers import Address, find_peers, running_peer
+from tests.peers.servers import Address, running_peer
 
 Answer = Callable[[dns.message.Message], bytes | None]
 """What a fake server says to a query; None is silence."""
@@ -39,10 +38,7 @@ def monitor(port: int, name: str = "www.parent.test", **fields: object) -> DnsMo
 
 @pytest.fixture(scope="module", params=["nsd", "knotd", "named"])
 def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    peers = find_peers()
-    if request.param not in peers:
-        pytest.skip(f"{request.param} is not installed")
-    with running_peer(request.param, peers[request.param], Path(tmp_path_factory.mktemp("peer"))) as address:
+    with running_peer(request.param, tmp_path_factory.mktemp("peer")) as address:
         yield address
 
 
