@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the process or the machine dies."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,10 +11,15 @@ def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
     `durable`: it is on the disk, and not only with the system, when this returns.
     """
     temporary = path.with_suffix(".new")
-    temporary.touch(mode=0o600)
-    with temporary.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        temporary.touch(mode=0o600)
+        with temporary.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):  # what there is of it takes room on a disk that may be full
+            temporary.unlink()
+        raise

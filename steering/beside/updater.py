@@ -29,6 +29,7 @@ from steering.balance.pools import Health, judge_pool
 from steering.balance.rules import default_route
 from steering.beside import AnyUpdate, open_target
 from steering.beside.update import Change, Rdatas, Target, UpdateError
+from steering.files import replace_file
 from steering.messages import UpdateStatus
 from steering.settings import LoadBalancer, Settings, SharedKey
 from steering.values import parse_secret
@@ -290,6 +291,4 @@ def _write_state(path: Path, known: Mapping[str, Mapping[Place, Known]]) -> None
     content = msgspec.msgpack.encode(state)
     if path.exists() and path.read_bytes() == content:
         return
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    replace_file(path, content, durable=True)

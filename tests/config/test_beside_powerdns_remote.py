@@ -70,7 +70,7 @@ path = "own.csv"
 name = "example.net"
 file = "net.zone"
 """
-NETWORKS = "network,country\n192.0.2.0/24,FR\n198.51.100.0/24,DE\n"
+NETWORKS = "network,country\n192.0.2.0/24,FR\n2001:db8::/40,FR\n198.51.100.0/24,DE\n"
 ZONE = """$TTL 300
 @ SOA ns1.example.com. host.example.com. 7 1h 15m 2w 1m
 @ NS ns1.example.com.
@@ -204,6 +204,8 @@ def test_the_client_counts_and_so_does_its_subnet(tmp_path: Path) -> None:
             ("198.51.100.0/24", ONE, None),
             ("192.0.2.128/25", TWO, 24),
             ("0.0.0.0/0", ONE, None),
+            ("2001:db8::/48", TWO, 40),
+            ("2001:db8:f000::/48", ONE, None),
         ):
             for _ in range(2):  # whatever was asked before
                 reply = ask(powerdns.port, name, subnet=subnet)
@@ -270,7 +272,8 @@ def test_records_of_every_type_arrive_as_they_are_in_the_zone_file(tmp_path: Pat
         assert not different, "\n".join(different) + powerdns.log()
 
 
-def test_a_zone_that_has_expired_is_no_longer_answered_and_all_others_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("http", [False, True], ids=["unix", "http"])
+def test_a_zone_that_has_expired_is_no_longer_answered_and_all_others_are(tmp_path: Path, http: bool) -> None:
     """Until its primary is back."""
     zone = '[[zone]]\nname = "late.test"\nfile = "late.zone"\nallow_transfer = ["127.0.0.1"]\n'
     primary = Waypost(tmp_path / "primary", zone)
@@ -280,7 +283,7 @@ def test_a_zone_that_has_expired_is_no_longer_answered_and_all_others_are(tmp_pa
     more = f'[[zone]]\nname = "late.test"\nprimaries = ["127.0.0.1:{primary.port}"]\n'
     try:
         primary.start()
-        with both(tmp_path, more=more) as (_, powerdns, _):
+        with both(tmp_path, http=http, more=more) as (_, powerdns, _):
             powerdns.answers("192.0.2.9", "www.late.test")
             primary.destroy()
             powerdns.answers("SERVFAIL", "www.late.test")

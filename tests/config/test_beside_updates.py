@@ -1,6 +1,7 @@
 """config/beside/dns_update and powerdns_api with the real BIND, Knot DNS and PowerDNS."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -168,7 +169,7 @@ def test_after_a_kill_it_knows_what_it_had_written(tmp_path: Path, example: str,
         write(other, example, OTHER)
         with socket.create_server(("127.0.0.1", port)):
             waypost.start()
-            waypost.logged("somebody else has written www.example.com. A 192.0.2.77, where there was 127.0.0.2 of ours")
+            waypost.logged("somebody else has written www.example.com. A 192.0.2.77")
             assert answer(other.port, NAME) == OTHER
 
 
@@ -260,6 +261,50 @@ def test_a_server_that_is_away_is_written_when_it_is_back(tmp_path: Path) -> Non
             with other.running(NAME):
                 other.answers(TWO, NAME)
                 waypost.logged("is up to date again")
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB, and a file that fills it."""
+    path.mkdir(mode=0o700)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", path], check=False)
+    if done.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield path / "filler"
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def fill(path: Path) -> None:
+    """Until nothing more fits."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_full_disk_is_told_and_what_could_not_be_kept_is_not_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "state") as filler, both(tmp_path, "dns_update", bind) as (waypost, other, one):
+        exported = waypost.state / "health"
+        text = waypost.config.read_text()
+        waypost.config.write_text(f'{text}\n[[export]]\ntype = "gdnsd_extfile"\npath = "{exported}"\n')
+        waypost.start()
+        eventually(lambda: exported.exists() and (waypost.state / STATE_FILE).exists(), waypost.log)
+        fill(filler)
+        before = exported.read_text()
+        one.close()
+        waypost.logged(f"cannot write {exported}: No space left on device")
+        waypost.logged(f"trying again: {waypost.state / STATE_FILE}: No space left on device")
+        assert exported.read_text() == before
+        assert answer(other.port, NAME) == ONE
+        status = run_command("status", str(waypost.config))
+        assert status.stdout.count("No space left on device") == 2, status.stdout + status.stderr
+        filler.unlink()
+        other.answers(TWO, NAME)
+        eventually(lambda: "127.0.0.1 => DOWN" in exported.read_text(), waypost.log)
+        assert told(waypost).problem == ""
+        assert "Traceback" not in waypost.log()
 
 
 OWN = """

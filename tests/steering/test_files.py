@@ -18,6 +18,16 @@ def test_a_file_is_replaced_and_nobody_else_reads_it(tmp_path: Path, durable: bo
     assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
 
 
+def test_a_full_disk_leaves_what_was_there_and_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    replace_file(path, b"one")
+    (tmp_path / "kept.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        replace_file(path, b"two")
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
+    assert path.read_bytes() == b"one"
+
+
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     replace_file(path, b"one")

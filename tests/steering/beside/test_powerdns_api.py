@@ -1,6 +1,8 @@
 """The HTTP API of PowerDNS: what is sent, and what may come back."""
 
 import json
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -147,3 +149,21 @@ async def test_nobody_there() -> None:
     update = PowerDnsApi(zone=name("@"), url="http://127.0.0.1:1/api", api_key="k")
     with pytest.raises(UpdateError, match="ConnectError"):
         await ApiTarget(update).read(name("www"), A)
+
+
+async def test_who_hangs_up_or_says_nonsense() -> None:
+    for said in (b"", b"\0\1\2\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", b"HTTP/1.1 99 x\r\n\r\n"):
+
+        async def serve(stream: trio.SocketStream, said: bytes = said) -> None:
+            await stream.receive_some()
+            await stream.send_all(said)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await stream.aclose()
+
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, serve, [listener])
+            url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+            with pytest.raises(UpdateError, match="Error"):
+                await ApiTarget(PowerDnsApi(zone=name("@"), url=url, api_key="k")).read(name("www"), A)
+            nursery.cancel_scope.cancel()

@@ -1,7 +1,9 @@
 """The writer of answers into other servers, with a server that is a table."""
 # ruff: noqa: ARG001 - pytest-trio finds the clock among the arguments of a test
 
+import errno
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -299,6 +301,30 @@ async def test_without_a_place_for_what_it_knows_nothing_is_written(stage: Stage
     await stage.replace(read())
     assert stage.server.messages == []
     assert "updates.msgpack: Is a directory" in stage.updater.status()[0].problem
+
+
+async def test_a_full_disk_is_told_once_and_nothing_is_written_that_could_not_be_kept(
+    stage: Stage, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, content: bytes, *, durable: bool = False) -> None:
+        assert durable
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await stage.replace(read())
+    with monkeypatch.context() as full:
+        full.setattr(room, "replace_file", fail)
+        await stage.change(both_down())
+        await trio.sleep(300)
+    assert stage.server.there[WWW] == (FIRST, SECOND)
+    assert caplog.text.count("updates.msgpack: No space left on device") == 1
+    assert "No space left on device" in stage.updater.status()[0].problem
+    await trio.sleep(61)
+    assert stage.server.there[WWW] == (THIRD,)
+    assert (stage.updater.status()[0].problem, stage.updater.status()[0].conflicts) == ("", 0)
+    stage.server.there[WWW] = (OTHER,)
+    stage.health = {}
+    await stage.restart(read())
+    assert stage.server.there[WWW] == (OTHER,), "what it had written is known"
 
 
 async def test_a_broken_memory_means_to_look(

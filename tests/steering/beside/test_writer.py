@@ -162,6 +162,24 @@ async def test_what_cannot_be_written_is_told_once_and_tried_again(
     assert "is written again" in caplog.text
 
 
+async def test_a_full_disk_is_told_and_leaves_the_file_as_it_was(
+    stage: Stage, autojump_clock: MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "health"
+    await stage.start(GdnsdExtfile(path=str(path)))
+    before = path.read_text()
+    (tmp_path / ".health.new").symlink_to("/dev/full")
+    stage.health["www", "one"] = Verdict(False, 60.0)
+    stage.writer.mark_changed()
+    await trio.sleep(WRITE_INTERVAL)
+    assert f"cannot write {path}: No space left on device" in caplog.text
+    assert (path.read_text(), os.listdir(tmp_path)) == (before, ["health"])
+    assert "No space left" in stage.writer.status()[0].problem
+    await trio.sleep(2 * RETRY_INTERVAL)
+    assert path.read_text().startswith("192.0.2.1 => DOWN/60\n")
+    assert stage.writer.status()[0].problem == ""
+
+
 async def test_files_of_pools_that_are_gone_are_removed_and_others_stay(
     stage: Stage, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
