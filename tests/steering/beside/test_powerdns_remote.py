@@ -249,16 +249,6 @@ def test_what_is_not_done_is_false(world: World, method: str) -> None:
     assert ask(world, method, name="example.com.") is False
 
 
-def test_what_has_expired_is_not_there(tmp_path: Path) -> None:
-    with world_of(tmp_path) as world:
-        world.zones.end()
-        world.zones.store.note_timers(name(""), b"", expired=True)
-        world.zones.begin()
-        assert ask(world, "list", zonename="example.com.") is False
-        for owner in ("", "www.", "a.b.", "b."):
-            assert look_up(world, f"{owner}example.com.") == []
-
-
 def test_there_is_no_metadata(world: World) -> None:
     assert ask(world, "getAllDomainMetadata", name="example.com.") == {}
     assert ask(world, "getDomainMetadata", name="example.com.", kind="ALLOW-AXFR-FROM") == []
