@@ -65,12 +65,14 @@ class _Patience(trio.abc.Instrument):
         self.lost = 0.0
         self._timers: list[_Timer] = []
         self._alarm = trio.CancelScope()
-        self._last = self._now()
+        self._late = 0.0
+        self._last = trio.current_time(), time.perf_counter()
 
     def start(self, seconds: float, scope: trio.CancelScope) -> _Timer:
         deadline = trio.current_time() - self.lost + seconds
-        if deadline < math.inf:
-            deadline = math.ceil(round(deadline / GRAIN, 6)) * GRAIN
+        if deadline == math.inf:
+            return _Timer(deadline, scope)
+        deadline = math.ceil(round(deadline / GRAIN, 6)) * GRAIN
         timer = _Timer(deadline, scope)
         heapq.heappush(self._timers, timer)
         if self._timers[0] is timer:
@@ -80,26 +82,35 @@ class _Patience(trio.abc.Instrument):
     async def run(self) -> None:
         """Cancel, for ever, the blocks whose deadlines have come."""
         while True:
-            now = trio.current_time() - self.lost
-            while self._timers and self._timers[0].deadline <= now:
-                if scope := heapq.heappop(self._timers).scope:
-                    scope.cancel()
+            # Compared as the alarm compares, which would else go off again and again, a rounding error too early.
+            now = trio.current_time()
+            while self._timers:
+                first = self._timers[0]
+                if first.scope is not None:
+                    if first.deadline + self.lost > now:
+                        break
+                    first.scope.cancel()
+                heapq.heappop(self._timers)
             self._alarm = trio.CancelScope()
             if self._timers:
                 self._alarm.deadline = self._timers[0].deadline + self.lost
             with self._alarm:
                 await trio.sleep_forever()
 
-    def after_io_wait(self, timeout: float) -> None:
-        # Trio calls this once a turn, before it looks at deadlines.
-        before, self._last = self._last, self._now()
-        # Both clocks, as a test may set Trio's forward: nobody was held up then.
-        late = min(now - then for now, then in zip(self._last, before, strict=True)) - timeout
-        if late > TURN:
-            self.lost += late - TURN
+    # Trio calls these once a turn, around its sleep, the second before it looks at deadlines.
 
-    def _now(self) -> tuple[float, float]:
-        return trio.current_time(), time.perf_counter()
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+        self._late = self._elapsed()
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._late += max(0.0, self._elapsed() - timeout)
+        if self._late > TURN:
+            self.lost += self._late - TURN
+
+    def _elapsed(self) -> float:
+        """Seconds since it was last asked. Both clocks, as a test may set Trio's forward: nobody was held up then."""
+        (then, before), self._last = self._last, (trio.current_time(), time.perf_counter())
+        return min(self._last[0] - then, self._last[1] - before)
 
 
 _run: trio.lowlevel.RunVar[_Patience] = trio.lowlevel.RunVar("patience")

@@ -81,10 +81,11 @@ class Location:
 
     `scope` is the ECS scope of the answer (RFC 7871 section 7.2.1): the longest prefix that any part of the answer
     depended on, and 0 when nothing did, or when the subnet does not count: the client asked with source 0 that it be
-    left out of it, or `trusts` says that subnets from this source address are not to be believed.
+    left out of it, or `trusts` says that subnets from this source address are not to be believed. `mattered` says
+    whether the answer depended on where the client is at all.
     """
 
-    __slots__ = ("_client", "_subnet", "scope")
+    __slots__ = ("_client", "_subnet", "mattered", "scope")
 
     def __init__(self, query: Query, client: str, trusts: Trusts | None = None) -> None:
         edns = query.edns
@@ -94,12 +95,14 @@ class Location:
         self._subnet = subnet
         self._client = client
         self.scope = 0
+        self.mattered = False
 
     def find_class(self, steering: Steering) -> int:
         """The client's class."""
         classes = steering.classes
         if classes is None:
             return 0
+        self.mattered = True
         subnet = self._subnet
         if subnet is None:
             return find_address(classes, self._client)[0]
@@ -113,6 +116,7 @@ class Location:
     def take_key(self) -> int:
         """The client's key for draws by hash: its /24 or /48, or what it gave of that. The answer then is only true
         for that prefix."""
+        self.mattered = True
         subnet = self._subnet
         if subnet is not None:
             key, length = key_of(subnet.address, subnet.version, subnet.source)
@@ -269,18 +273,18 @@ class Composition:
         if rrtype == ANY:
             rrset = self._first_rrset(node_owner, value)
         else:
-            rrset = self._find_rrset(node_owner, value, rrtype, alone=owner is self._name)
+            rrset = self.find_rrset(node_owner, value, rrtype, alone=owner is self._name)
         if rrset is not None:
             self._add(0, owner, rrset)
             return None
-        alias = None if rrtype in (CNAME, ANY) else self._find_rrset(node_owner, value, CNAME)
+        alias = None if rrtype in (CNAME, ANY) else self.find_rrset(node_owner, value, CNAME)
         if alias is None:
             self._add_soa(zone)
             return None
         self._add(0, owner, alias)
         return alias[2][12:].lower()
 
-    def _find_rrset(self, node_owner: bytes, value: bytes, rrtype: int, *, alone: bool = False) -> RRset | None:
+    def find_rrset(self, node_owner: bytes, value: bytes, rrtype: int, *, alone: bool = False) -> RRset | None:
         """The RRset of a node: of the client's plan where it is steered, else of the zone."""
         steered = self._world.steered.get(node_owner) if value[1] & STEERED else None
         steering = steered.get(rrtype) if steered is not None else None
@@ -321,16 +325,18 @@ class Composition:
         while self._flattened < CHAIN_LIMIT:
             self._flattened += 1
             zone = find_authority(self._world, name, rrtype)
-            found = self._zones.find(zone, key_labels(name, zone.apex)) if zone is not None else None
-            if zone is None or found is None or found.kind not in (EXACT, WILDCARD):
+            if zone is None or zone.expired:
+                return None
+            found = self._zones.find(zone, key_labels(name, zone.apex))
+            if found.kind not in (EXACT, WILDCARD):
                 return None
             node_owner = find_node_owner(found, name, zone)
-            rrset = self._find_rrset(node_owner, found.value, rrtype)
+            rrset = self.find_rrset(node_owner, found.value, rrtype)
             if rrset is not None:
                 return render_rrset(
                     rrtype, min(ttl, ttl_of(rrset)), [record[12:] for record in split_records(rrset[2])]
                 )
-            alias = self._find_rrset(node_owner, found.value, CNAME)
+            alias = self.find_rrset(node_owner, found.value, CNAME)
             if alias is None:
                 return None
             ttl = min(ttl, ttl_of(alias))
@@ -339,7 +345,7 @@ class Composition:
 
     def _first_rrset(self, node_owner: bytes, value: bytes) -> RRset | None:
         """One RRset for ANY (RFC 8482 section 4.1)."""
-        rrsets = (self._find_rrset(node_owner, value, rrtype) for rrtype, _, _ in unpack_node(value))
+        rrsets = (self.find_rrset(node_owner, value, rrtype) for rrtype, _, _ in unpack_node(value))
         return next((rrset for rrset in rrsets if rrset is not None), None)
 
     def _refer(self, zone: Zone, cut: bytes, value: bytes) -> None:
@@ -400,7 +406,7 @@ class Composition:
                 continue
             node_owner = find_node_owner(found, target, zone)
             for rrtype in types:
-                rrset = self._find_rrset(node_owner, found.value, rrtype)
+                rrset = self.find_rrset(node_owner, found.value, rrtype)
                 if rrset is not None:
                     self._add(2, target, rrset)
                     self._mark_end()

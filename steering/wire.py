@@ -26,6 +26,7 @@ SRV: Final = 33
 DNAME: Final = 39
 OPT: Final = 41
 DS: Final = 43
+RRSIG: Final = 46
 SVCB: Final = 64
 HTTPS: Final = 65
 TSIG: Final = 250

@@ -10,10 +10,14 @@ plan in the place of what a load balancer steers.
 Rules of this file
 - Pure, like `respond`: no await, and no I/O but look-ups in the world's snapshot of the zone store.
 - A request that is no request gets `false` and the reason, which PowerDNS logs; never an exception.
+- `false` and an empty list say that there is nothing. What cannot be answered (the zone has expired) gets `null`, by
+  which PowerDNS answers SERVFAIL.
 - What PowerDNS asks without need (metadata, keys, secondaries) costs a look into a table.
 """
 
+import base64
 import ipaddress
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
@@ -26,9 +30,20 @@ import dns.rdatatype
 import msgspec
 
 from steering.balance.lottery import Dice
-from steering.balance.plans import KeyedPlan
-from steering.compose import Location
-from steering.wire import IN, SOA, ClientSubnet, Edns, Query, RRset, name_to_text, parent_name, split_records
+from steering.compose import Composition, Location
+from steering.wire import (
+    HTTPS,
+    IN,
+    SOA,
+    SVCB,
+    ClientSubnet,
+    Edns,
+    Query,
+    RRset,
+    name_to_text,
+    parent_name,
+    split_records,
+)
 from steering.world import World
 from steering.zones.node import STEERED, key_labels, name_of_key, unpack_node
 from steering.zones.store import EMPTY, Zone
@@ -36,7 +51,17 @@ from steering.zones.store import EMPTY, Zone
 LIST_LIMIT: Final = 20_000
 """Records of the largest zone that `list` gives, as nobody else is answered meanwhile: a good half second."""
 UNCACHED: Final = 1
-"""A scope that keeps a record out of PowerDNS's query cache; nobody else sees it where no client subnet was given."""
+"""Scope of what depends on the client where no subnet gives one: it keeps a record out of PowerDNS's query cache."""
+
+
+_NAMES = [
+    "A", "NS", "CNAME", "SOA", "PTR", "HINFO", "MX", "TXT", "RP", "AFSDB", "AAAA", "LOC", "SRV", "NAPTR",
+    "KX", "CERT", "DNAME", "APL", "DS", "SSHFP", "RRSIG", "NSEC", "DNSKEY", "DHCID", "NSEC3", "NSEC3PARAM",
+    "TLSA", "SMIMEA", "CDS", "CDNSKEY", "OPENPGPKEY", "CSYNC", "SVCB", "HTTPS", "SPF", "EUI48", "EUI64",
+    "URI", "CAA",
+]  # fmt: skip
+KNOWN_TYPES: Final = frozenset(map(dns.rdatatype.from_text, _NAMES))
+"""Types that PowerDNS knows by name and has as text; others are TYPE123 and octets (RFC 3597)."""
 
 
 def reply_untrusted(request: bytes, dice: Dice, world: World) -> bytes:
@@ -46,10 +71,17 @@ def reply_untrusted(request: bytes, dice: Dice, world: World) -> bytes:
         method = METHODS.get(asked.method)
         if method is None:
             return _FALSE
-        result = method.reply(msgspec.json.decode(asked.parameters, type=method.parameters), dice, world)
-        return msgspec.json.encode({"result": result})
+        shape = method.parameters
+        parameters = None if shape is None else msgspec.json.decode(asked.parameters, type=shape)
+        return msgspec.json.encode({"result": method.reply(parameters, dice, world)})
+    except NotAnsweredError as error:
+        return msgspec.json.encode({"result": None, "log": [f"waypost: {error}"]})
     except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeError are ValueErrors
         return msgspec.json.encode({"result": False, "log": [f"waypost: not a request: {error}"]})
+
+
+class NotAnsweredError(Exception):
+    """There may be an answer, but it is not known here; the text says why."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -84,40 +116,38 @@ class Listed(msgspec.Struct, frozen=True):
     zonename: str
 
 
-class Nothing(msgspec.Struct, frozen=True):
-    """Parameters that do not matter."""
-
-
 def _look_up(asked: LookUp, dice: Dice, world: World) -> list[dict[str, object]]:
     name = _parse_name_untrusted(asked.qname)
     zone = _find_zone(name, asked.zone_id, world)
     if zone is None:
         return []
+    _check_fresh(zone)
     labels = key_labels(name, zone.apex)
     value = world.zones.read_node(zone, labels)
     if value is None:
         if asked.qtype == "ANY" and world.zones.find(zone, labels).kind == EMPTY:
             return [_EMPTY_NON_TERMINAL | {"qname": asked.qname}]
         return []
-    wanted = None if asked.qtype == "ANY" else asked.qtype
     steered = world.steered.get(name, {}) if value[1] & STEERED else {}
     records: list[dict[str, object]] = []
     for rrtype, count, octets in unpack_node(value):
-        if wanted is not None and dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rrtype)) != wanted:
+        if asked.qtype not in ("ANY", _spell_type(rrtype)):
             continue
         rrset: RRset | None = (rrtype, count, octets)
         scope = 0
-        if steering := steered.get(rrtype):
+        if rrtype in steered:
             location = _locate_untrusted(asked, name, world)
-            plan = steering.plans[location.find_class(steering)]
-            rrset = plan.rrsets[plan.draw(dice, location)] if plan.rrsets else None
-            scope = location.scope
-            if not _has_subnet(asked) and (steering.classes is not None or isinstance(plan, KeyedPlan)):
-                scope = UNCACHED
+            rrset = Composition(name, location, dice, world).find_rrset(name, value, rrtype)
+            scope = location.scope or (UNCACHED if location.mattered else 0)
         if rrset is not None:
             common = {"qname": asked.qname, "domain_id": zone_id(zone.apex), "scopeMask": scope, "auth": 1}
             records += [common | each for each in _describe(rrset)]
     return records
+
+
+def _check_fresh(zone: Zone) -> None:
+    if zone.expired:
+        raise NotAnsweredError(f"zone {name_to_text(zone.apex)} has expired")
 
 
 _EMPTY_NON_TERMINAL: Final[dict[str, object]] = {"qtype": "TYPE0", "content": "", "ttl": 0, "auth": 1}
@@ -129,12 +159,36 @@ def _describe(rrset: RRset) -> Iterator[dict[str, object]]:
     rrtype, _, octets = rrset
     kind = dns.rdatatype.RdataType.make(rrtype)
     for record in split_records(octets):
-        rdata = dns.rdata.from_wire(dns.rdataclass.IN, kind, record, 12, len(record) - 12)
+        try:
+            rdata = dns.rdata.from_wire(dns.rdataclass.IN, kind, record, 12, len(record) - 12)
+        except dns.exception.DNSException as error:  # a primary may send what it likes
+            raise NotAnsweredError(f"a record of type {dns.rdatatype.to_text(kind)} makes no sense: {error}") from error
         yield {
-            "qtype": dns.rdatatype.to_text(kind),
-            "content": rdata.to_text(),
+            "qtype": _spell_type(kind),
+            "content": _spell(rdata),
             "ttl": int.from_bytes(record[6:10], "big"),
         }
+
+
+def _spell_type(rrtype: int) -> str:
+    kind = dns.rdatatype.RdataType.make(rrtype)
+    return dns.rdatatype.to_text(kind) if rrtype in KNOWN_TYPES else f"TYPE{rrtype}"
+
+
+def _spell(rdata: dns.rdata.Rdata) -> str:
+    """The text of a record's data as PowerDNS reads it; one that it cannot read costs the answers of all its name."""
+    if rdata.rdtype not in KNOWN_TYPES:
+        return rdata.to_generic().to_text()
+    if rdata.rdtype == dns.rdatatype.CERT:  # numbers, no mnemonics
+        wire = rdata.to_digestable()
+        return f"{int.from_bytes(wire[:2])} {int.from_bytes(wire[2:4])} {wire[4]} {base64.b64encode(wire[5:]).decode()}"
+    if rdata.rdtype in (SVCB, HTTPS):
+        return _BARE_VALUE.sub(r"\1=\2", rdata.to_text())
+    return rdata.to_text()
+
+
+_BARE_VALUE: Final = re.compile(r'(?<= )(mandatory|port|ipv4hint|ipv6hint|ech)="([^"]*)"')
+"""Parameters whose values PowerDNS wants without quotes, and which have no spaces in them."""
 
 
 def _find_zone(name: bytes, number: int, world: World) -> Zone | None:
@@ -190,7 +244,7 @@ def _describe_zone(zone: Zone) -> dict[str, object]:
     }
 
 
-def _describe_zones(_: Nothing, _dice: Dice, world: World) -> list[dict[str, object]]:
+def _describe_zones(_: None, _dice: Dice, world: World) -> list[dict[str, object]]:
     return [_describe_zone(zone) for zone in world.zones.zones.values()]
 
 
@@ -204,6 +258,7 @@ def _list(asked: Listed, _dice: Dice, world: World) -> list[dict[str, object]] |
     zone = world.zones.zones.get(_parse_name_untrusted(asked.zonename))
     if zone is None:
         return False
+    _check_fresh(zone)
     number = zone_id(zone.apex)
     first: list[dict[str, object]] = []
     records: list[dict[str, object]] = []
@@ -219,18 +274,19 @@ def _list(asked: Listed, _dice: Dice, world: World) -> list[dict[str, object]] |
 class Method(NamedTuple):
     """What PowerDNS may ask: the shape of its parameters, and what gives the result."""
 
-    parameters: type[msgspec.Struct]
+    parameters: type[msgspec.Struct] | None
+    """None: they do not matter, whatever they are."""
     reply: Callable[[Any, Dice, World], object]
 
 
 METHODS: Final = {
-    "initialize": Method(Nothing, lambda _, _dice, _world: True),
+    "initialize": Method(None, lambda _, _dice, _world: True),
     "lookup": Method(LookUp, _look_up),
-    "getAllDomains": Method(Nothing, _describe_zones),
+    "getAllDomains": Method(None, _describe_zones),
     "getDomainInfo": Method(Named, _find_zone_of_name),
     "list": Method(Listed, _list),
-    "getAllDomainMetadata": Method(Nothing, lambda _, _dice, _world: {}),
-    "getDomainMetadata": Method(Nothing, lambda _, _dice, _world: []),
+    "getAllDomainMetadata": Method(None, lambda _, _dice, _world: {}),
+    "getDomainMetadata": Method(None, lambda _, _dice, _world: []),
 }
 """All others get `false`, which says that there is nothing, or that it is not done here."""
 

@@ -18,7 +18,7 @@ class Text(msgspec.Struct, frozen=True):
     """A text of the example, and how one's own name or address is put in its place: {text}, {host}, {port}, {bits}."""
 
     option: str
-    """zone, waypost or server."""
+    """zone, waypost, server or secret."""
     example: str
     pattern: str = "{text}"
 
@@ -39,6 +39,7 @@ _SERVER = Text("server", "127.0.0.1:5353")
 _AT_WAYPOST = Text("waypost", "192.0.2.1", "{host}")
 _AT_SERVER = Text("server", "192.0.2.2", "{host}")
 _KNOT = Text("server", "127.0.0.1@5353", "{host}@{port}")
+_SECRET = Text("secret", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM=")
 
 WAYS: Mapping[str, Way] = {
     "delegation": Way(
@@ -72,6 +73,7 @@ WAYS: Mapping[str, Way] = {
             _PARENT,
             _SERVER,
             _KNOT,
+            _SECRET,
             Text("server", "port 5353 { 127.0.0.1; }", "port {port} {{ {host}; }}"),
             Text("waypost", "dnsupdate-from=127.0.0.1", "dnsupdate-from={host}"),
         ),
@@ -81,6 +83,7 @@ WAYS: Mapping[str, Way] = {
         ("pdns.conf", "waypost.toml"),
         (
             _PARENT,
+            Text("secret", "your-own-key"),
             Text("server", "127.0.0.1:8081"),
             Text("server", "webserver-address=127.0.0.1", "webserver-address={host}"),
             Text("server", "webserver-port=8081", "webserver-port={port}"),
@@ -89,22 +92,22 @@ WAYS: Mapping[str, Way] = {
     "transfers_out": Way(
         "your servers take a zone from waypost",
         ("nsd.conf", "knot.conf", "named.conf", "pdns.conf", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER),
+        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
     ),
     "transfers_in": Way(
         "waypost takes a zone from your server",
         ("nsd.conf", "knot.conf", "named.conf", "pdns.conf", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER),
+        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
     ),
     "catalog_out": Way(
         "your servers take all zones that a catalog of waypost lists",
         ("knot.conf", "named.conf", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER),
+        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
     ),
     "catalog_in": Way(
         "waypost takes all zones that a catalog of your server lists",
         ("knot.conf", "named.conf", "catalog.example.zone", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER),
+        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
     ),
     "gdnsd": Way(
         "gdnsd answers by the health that waypost sees",
@@ -118,7 +121,10 @@ WAYS: Mapping[str, Way] = {
 
 
 def render(way: Way, name: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each file of a way and its content; `values` are a name without its last dot, and addresses as in `listen`."""
+    """Each file of a way and its content.
+
+    `values` are a name without its last dot, addresses as in `listen`, and a secret in Base64.
+    """
     own = {text.example: _fill(text.pattern, values[text.option]) for text in way.texts if text.option in values}
     # At once, the longest first: what has been put in is not replaced again.
     found = re.compile("|".join(re.escape(each) for each in sorted(own, key=len, reverse=True)) or r"(?!)")

@@ -1,6 +1,8 @@
 """waypost beside [NAME] [CONFIG]: the configuration of another DNS server and of waypost beside it."""
 
 import argparse
+import base64
+import secrets
 from pathlib import Path
 
 from steering.beside.ways import WAYS, options_of, render
@@ -34,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.way}: no such way{did_you_mean(arguments.way, WAYS)}")
     way = WAYS[arguments.way]
     values = (values_of(arguments.config) if arguments.config else {}) | given(arguments)
+    # What is printed is used: never with the secret that everybody has.
+    values["secret"] = base64.b64encode(secrets.token_bytes(32)).decode()
     files = dict(render(way, arguments.way, values))
     if arguments.json:
         print_json(files)

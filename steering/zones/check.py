@@ -28,6 +28,7 @@ from steering.wire import (
     HTTPS,
     MX,
     NS,
+    RRSIG,
     SOA,
     SRV,
     A,
@@ -324,7 +325,7 @@ class _Check:
                     for found, _, rrset in unpack_node(self._read(owner) or b"")
                 }
             least = ttls.get(rrtype, ttl)
-            if ttl != least and rrtype != _RRSIG and told.add(_identify(owner, rrtype, b"")):
+            if ttl != least and rrtype != RRSIG and told.add(_identify(owner, rrtype, b"")):
                 message = (
                     f"{_type_text(rrtype)} records with the TTLs {least} and {ttl} s, of which {least} s is served"
                     " (RFC 2181 section 5.2): give all the same"
@@ -415,11 +416,10 @@ def _addresses_text(rdatas: Iterable[bytes]) -> str:
     return ", ".join(sorted(str(ipaddress.ip_address(rdata)) for rdata in rdatas)) or "none"
 
 
-_RRSIG: Final = 46
 _SVCB: Final = 64
 _NSEC: Final = 47
 _ADDRESS_TYPES: Final = (A, AAAA)
-_AT_DELEGATION: Final = frozenset({NS, DS, _RRSIG, _NSEC})
+_AT_DELEGATION: Final = frozenset({NS, DS, RRSIG, _NSEC})
 _TARGETS: Final[Mapping[int, Callable[[bytes], bytes | None]]] = {
     NS: bytes.lower,
     CNAME: bytes.lower,

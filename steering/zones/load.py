@@ -16,7 +16,7 @@ as if they were configured.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,17 @@ import msgspec
 
 from steering.balance.plans import make_default
 from steering.settings import Settings, Zone
-from steering.wire import NS, SOA, RRset, name_to_text, render_rrset, split_records
+from steering.wire import (
+    NS,
+    OWNER,
+    RRSIG,
+    SOA,
+    RRset,
+    name_to_text,
+    render_record,
+    render_rrset,
+    split_records,
+)
 from steering.zones.catalog import (
     CatalogError,
     add_members,
@@ -39,16 +49,19 @@ from steering.zones.node import (
     CUT_IS_DNAME,
     STEERED,
     CutTracker,
+    cut_flags,
     find_rrset,
     key_labels,
     name_of_key,
+    node_types,
     pack_node,
     unpack_node,
 )
-from steering.zones.overlay import Overlay
+from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
 from steering.zones.update import RRsets
 from steering.zones.zonefile import (
+    MAX_TTL,
     FileRead,
     Record,
     ZoneFileError,
@@ -59,13 +72,15 @@ from steering.zones.zonefile import (
     read_zone,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same input makes other nodes than before, so that stores of older versions are loaded anew."""
 SYNTHETIC_TTL = 3600
 SYNTHETIC_TIMERS = (3600, 900, 1_209_600, 60)
 """Refresh, retry, expire and negative TTL of the SOA of a zone that has no file, in seconds."""
 RRSET_LIMIT = 65_000
 """Octets of records; more of one type could not be sent to anybody."""
+COVERED_LIMIT = 1000
+"""Names below delegations that come or go, whose nodes an update, or a change of a primary, writes anew."""
 UPDATED_LIMIT = 10_000
 """RRsets of a zone that updates have made otherwise than its source."""
 
@@ -181,17 +196,16 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
     """
     old, encoded = writer.served[zone.name], writer.read_stamp(zone.name)
     assert encoded is not None, "a zone that is served was made from something"
-    kept = writer.read_updated(zone.name)
-    overlay = Overlay(kept)
     updated: dict[bytes, bytes | None] = {}
     records: dict[bytes, list[Record]] = {}
     with writer.open_served(zone.name) as served:
         for owner in {zone.name: None, **owners}:
             before = read_rrsets(zone.name, owner, served)
             after = owners.get(owner, before)
-            updated |= overlay.update(owner, before, after)
+            updated |= note_update(owner, before, after, served.get_updated)
             records[owner] = [(owner, rrtype, ttl, each) for rrtype, (ttl, rdatas) in after.items() for each in rdatas]
-        if len(kept.keys() | {key for key, value in updated.items() if value is not None}) > UPDATED_LIMIT:
+        more = sum((value is not None) - (served.get_updated(key) is not None) for key, value in updated.items())
+        if more > 0 and served.count_updated() + more > UPDATED_LIMIT:
             message = f"updates have made more than {UPDATED_LIMIT} RRsets"
             raise ZoneFileError((ZoneProblem(name_to_text(zone.name), 0, message),))
         content = ChangedContent(zone, records, defaults, served)
@@ -202,7 +216,11 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
 def read_rrsets(apex: bytes, owner: bytes, served: ServedNodes) -> dict[int, tuple[int, list[bytes]]]:
     """What is served of an owner: type → TTL, RDATA."""
     node = served.get(b"".join(key_labels(owner, apex)))
-    return merge_records(_unpack_records(owner, node)) if node is not None else {}
+    rrsets = {}
+    for rrtype, _, data in unpack_node(node) if node is not None else ():
+        records = split_records(data)
+        rrsets[rrtype] = int.from_bytes(records[0][6:10], "big"), [record[12:] for record in records]
+    return rrsets
 
 
 def stage_secondary(
@@ -252,6 +270,7 @@ def stage_content(
     zone = content.zone
     old = writer.served.get(zone.name)
     ttl, soa = content.read_soa()
+    difference = content.difference(writer.room) if old is not None and not old.expired else None
     version = Version(
         serial=read_serial(soa),
         soa=soa,
@@ -261,8 +280,8 @@ def stage_content(
         replaced=content.replaced if zone.primaries else {},
         updated=updated,
         timers=timers,
+        late_cuts=difference is not None and content.late_cuts,
     )
-    difference = content.difference(writer.room) if old is not None and not old.expired else None
     if difference is None:
         changed = writer.stage(zone.name, version, content.nodes())
     else:
@@ -334,6 +353,8 @@ class ZoneContent:
         self._others: dict[bytes, bytes] = {}
         """Those that are not, whose cut is not known yet, by their keys."""
         self._problems: dict[bytes, list[str]] = {}
+        self.late_cuts = False
+        """As in Zone, with the difference."""
 
     def _add(self, owner: bytes, records: Iterable[Record]) -> None:
         """Make the node of an owner, from these records and those it has already."""
@@ -348,8 +369,11 @@ class ZoneContent:
             rrsets.pop(rrtype, None)
             if answer is not None:
                 rrsets[rrtype] = (0, [])
+        ttls = {rrtype: ttl for rrtype, (ttl, _) in rrsets.items() if rrtype not in answers}
         entries = [
-            render_rrset(rrtype, ttl, rdatas) for rrtype, (ttl, rdatas) in rrsets.items() if rrtype not in answers
+            render_rrset(rrtype, ttl, rdatas) if rrtype != RRSIG else _render_signatures(rdatas, ttls)
+            for rrtype, (ttl, rdatas) in rrsets.items()
+            if rrtype not in answers
         ]
         entries += filter(None, answers.values())
         for _, _, data in entries:
@@ -434,8 +458,7 @@ class ZoneContent:
         for key in sorted(chain(self._same, self._others) if keys is None else keys):
             node = self._read(key)
             if node is not None:
-                types = {rrtype for rrtype, _, _ in unpack_node(node)}
-                cut, flags = tracker.visit(key, key.count(b"\0"), types)
+                cut, flags = tracker.visit(key, key.count(b"\0"), node_types(node))
                 yield key, bytes((cut, flags | node[1] & STEERED)) + node[2:]
 
     def difference(self, limit: int) -> dict[bytes, bytes | None] | None:
@@ -450,9 +473,13 @@ class ZoneContent:
         if len(difference) + len(self._others) > limit:
             return None
         difference |= self._changed(self.nodes(_with_ancestors(self._others)))
-        if any(_own_cut(key, node) != _own_cut(key, served.get(key)) for key, node in difference.items()):
+        if served.late_cuts or self._cuts(difference):
             difference |= self._changed(self.nodes())
         return difference if len(difference) <= limit else None
+
+    def _cuts(self, difference: Mapping[bytes, bytes | None]) -> list[bytes]:
+        """Where a delegation or DNAME comes or goes."""
+        return [key for key, node in difference.items() if _own_cut(key, node) != _own_cut(key, self._served.get(key))]
 
     def _changed(self, nodes: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         return {key: node for key, node in nodes if node != self._served.get(key)}
@@ -488,8 +515,11 @@ class ChangedContent(ZoneContent):
         gone = self._changing - self._same - self._others.keys()
         difference: dict[bytes, bytes | None] = {key: None for key in gone if self._served.get(key) is not None}
         difference |= self._changed(self.nodes(_with_ancestors(self._changing)))
-        if any(_own_cut(key, node) != _own_cut(key, self._served.get(key)) for key, node in difference.items()):
-            difference |= self._changed(self.nodes())
+        below = chain.from_iterable(map(self._served.from_key, self._cuts(difference)))
+        covered = [] if self._served.late_cuts else list(islice(below, COVERED_LIMIT + 1))
+        self.late_cuts = self._served.late_cuts or len(covered) > COVERED_LIMIT
+        if covered and not self.late_cuts:
+            difference |= self._changed(self.nodes(_with_ancestors(self._changing.union(covered))))
         return difference if len(difference) <= limit else None
 
     def __len__(self) -> int:
@@ -501,9 +531,20 @@ def _with_ancestors(keys: Iterable[bytes]) -> set[bytes]:
     return {b"", *(key[: end + 1] for key in keys for end, octet in enumerate(key) if not octet)}
 
 
-def _own_cut(key: bytes, node: bytes | None) -> bytes | None:
-    """Cut and flags of a node that is itself the topmost delegation or DNAME."""
-    return node[:2] if node is not None and node[0] == key.count(b"\0") + 1 else None
+def _own_cut(key: bytes, node: bytes | None) -> int | None:
+    return None if node is None else cut_flags(node_types(node), key.count(b"\0"))
+
+
+def _render_signatures(rdatas: Iterable[bytes], ttls: Mapping[int, int]) -> RRset:
+    """RRSIG records, each with the TTL of what it covers (RFC 4034 section 3), or else with the one that it names.
+
+    `ttls` has the TTL of each type at the owner. RDATA that ends early covers nothing.
+    """
+    records = []
+    for rdata in rdatas:
+        covered, named = int.from_bytes(rdata[:2], "big"), int.from_bytes(rdata[4:8], "big")
+        records.append(render_record(OWNER, RRSIG, ttls.get(covered, named if named <= MAX_TTL else 0), rdata))
+    return RRSIG, len(records), b"".join(records)
 
 
 def _unpack_records(owner: bytes, node: bytes) -> Iterator[Record]:

@@ -11,12 +11,12 @@ The value is a header of two octets, then one entry for each RRset:
     +--------+--------+------------+-------------+-------------+------------------+---
 
 `cut` is 0, or 1 + the number of labels below the apex of the topmost delegation or DNAME at or above this owner:
-a look-up that lands anywhere near a cut sees it without a walk. Records are ready to send, the owner of each a
-pointer to the question (`wire.OWNER`).
+a look-up that lands anywhere near a cut sees it without a walk, unless the zone has late cuts (store.py). Records are
+ready to send, the owner of each a pointer to the question (`wire.OWNER`).
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from steering.wire import DNAME, NS, RRset
@@ -75,6 +75,11 @@ def unpack_node(value: bytes) -> Iterator[RRset]:
         position += length
 
 
+def node_types(value: bytes) -> set[int]:
+    """The types of the RRsets of a value of the store."""
+    return {rrtype for rrtype, _, _ in unpack_node(value)}
+
+
 def find_rrset(value: bytes, rrtype: int) -> RRset | None:
     """The RRset of that type at a node."""
     position = _HEADER_SIZE
@@ -87,6 +92,13 @@ def find_rrset(value: bytes, rrtype: int) -> RRset | None:
     return None
 
 
+def cut_flags(types: Container[int], depth: int) -> int | None:
+    """The flags of an owner with these types as a cut, `depth` labels below the apex; None: it makes none."""
+    if depth and NS in types:
+        return 0
+    return CUT_IS_DNAME if DNAME in types else None
+
+
 class CutTracker:
     """Finds the cut of each owner while a zone goes by in canonical order."""
 
@@ -95,13 +107,13 @@ class CutTracker:
         self._cut = 0
         self._flags = 0
 
-    def visit(self, key: bytes, depth: int, types: Iterable[int]) -> tuple[int, int]:
+    def visit(self, key: bytes, depth: int, types: Container[int]) -> tuple[int, int]:
         """The cut and its flags for the owner at `key`, `depth` labels below the apex, that has those types."""
         if self._above is not None and key.startswith(self._above):
             return self._cut, self._flags
         self._above = None
-        if (NS in types and depth) or DNAME in types:
-            self._above, self._cut = key, depth + 1
-            self._flags = CUT_IS_DNAME if DNAME in types and not (NS in types and depth) else 0
+        flags = cut_flags(types, depth)
+        if flags is not None:
+            self._above, self._cut, self._flags = key, depth + 1, flags
             return self._cut, self._flags
         return 0, 0

@@ -4,7 +4,7 @@ So neither a restart nor another edition of the zone file loses an update, and a
 no update has touched. An RRset of an update goes from here when the file says the same: then it is the file's again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -23,12 +23,15 @@ class UpdatedRRset(msgspec.Struct, frozen=True, array_like=True):
     """Whether the source has an RRset there; otherwise nothing has to be kept when it is gone."""
 
 
+_decode = msgspec.msgpack.Decoder(UpdatedRRset).decode
+
+
 class Overlay:
     """The RRsets of a zone that are kept."""
 
     def __init__(self, kept: Mapping[bytes, bytes]) -> None:
         """`kept` is as the store has it: owner and type → UpdatedRRset."""
-        self._kept = {_read_key(key): msgspec.msgpack.decode(value, type=UpdatedRRset) for key, value in kept.items()}
+        self._kept = {_read_key(key): _decode(value) for key, value in kept.items()}
         self._source: dict[tuple[bytes, int], list[Record]] = {}
 
     def lay_over(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -54,18 +57,22 @@ class Overlay:
                 changes[_make_key(owner, rrtype)] = msgspec.msgpack.encode(settled)
         return changes
 
-    def update(self, owner: bytes, before: RRsets, after: RRsets) -> dict[bytes, bytes | None]:
-        """What is to be kept (None: no more) when an owner changes."""
-        changes: dict[bytes, bytes | None] = {}
-        for rrtype in (before.keys() | after.keys()) - {SOA}:
-            if before.get(rrtype) == after.get(rrtype):
-                continue
-            kept = self._kept.get((owner, rrtype))
-            in_source = rrtype in before if kept is None else kept.in_source
-            ttl, rdatas = after.get(rrtype, (0, []))
-            rrset = UpdatedRRset(ttl, tuple(rdatas), in_source)
-            changes[_make_key(owner, rrtype)] = msgspec.msgpack.encode(rrset) if rdatas or in_source else None
-        return changes
+
+def note_update(
+    owner: bytes, before: RRsets, after: RRsets, read: Callable[[bytes], bytes | None]
+) -> dict[bytes, bytes | None]:
+    """What is to be kept (None: no more) when an owner changes; `read` has what is kept so far."""
+    changes: dict[bytes, bytes | None] = {}
+    for rrtype in (before.keys() | after.keys()) - {SOA}:
+        if before.get(rrtype) == after.get(rrtype):
+            continue
+        key = _make_key(owner, rrtype)
+        kept = read(key)
+        in_source = rrtype in before if kept is None else _decode(kept).in_source
+        ttl, rdatas = after.get(rrtype, (0, []))
+        rrset = UpdatedRRset(ttl, tuple(rdatas), in_source)
+        changes[key] = msgspec.msgpack.encode(rrset) if rdatas or in_source else None
+    return changes
 
 
 def _make_key(owner: bytes, rrtype: int) -> bytes:

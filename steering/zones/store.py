@@ -32,7 +32,7 @@ import lmdb
 import msgspec
 
 from steering.zones.journal import Journal, Records, is_newer
-from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE
+from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE, STEERED, cut_flags, node_types
 
 MAP_SIZE: Final = 1 << 40
 BATCH: Final = 50_000
@@ -69,6 +69,9 @@ class Zone(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """TTL of the SOA record in negative answers (RFC 2308 section 5)."""
     expired: bool = False
     """There is nothing to answer from: it was never transferred, or not for too long (RFC 1035 section 3.3.13)."""
+    late_cuts: bool = False
+    """Delegations or DNAMEs have come or gone, and the nodes below them, too many to be written at once, do not know:
+    what nodes say of cuts does not count, and a look-up walks down."""
 
     @property
     def prefix(self) -> bytes:
@@ -211,16 +214,20 @@ class StoreReader:
         depth = len(labels)
         cursor = self._cursor
         encloser, cut = -1, 0
+        late = zone.late_cuts
+        if late and (found := self._find_late_cut(prefix, labels)) is not None:
+            return found
         if cursor.set_range(key):
             neighbour, value = cursor.item()
             if neighbour == key:
                 cut = value[0]
-                if not cut or (cut == depth + 1 and value[1] & CUT_IS_DNAME):
+                if not cut or late or (cut == depth + 1 and value[1] & CUT_IS_DNAME):
                     return Found(EXACT, value, depth)
                 return self._cut(prefix, labels, cut - 1)
             encloser, cut = _shared_depth(neighbour, len(prefix), labels, prefix), value[0]
             if encloser == depth:
-                return self._cut(prefix, labels, cut - 1) if 0 < cut <= depth + 1 else Found(EMPTY, b"", depth)
+                is_cut = 0 < cut <= depth + 1 and not late
+                return self._cut(prefix, labels, cut - 1) if is_cut else Found(EMPTY, b"", depth)
             before = cursor.prev()
         else:
             before = cursor.last()
@@ -229,7 +236,7 @@ class StoreReader:
             shared = _shared_depth(neighbour, len(prefix), labels, prefix)
             if shared > encloser:
                 encloser, cut = shared, value[0]
-        if 0 < cut <= encloser + 1:
+        if 0 < cut <= encloser + 1 and not late:
             return self._cut(prefix, labels, cut - 1)
         wildcard = prefix + b"".join(labels[:encloser]) + b"*\0"
         if cursor.set_range(wildcard):
@@ -239,6 +246,21 @@ class StoreReader:
             if neighbour.startswith(wildcard):  # it has no records, but exists (RFC 4592 section 2.2.2)
                 return Found(WILDCARD, EMPTY_NODE, encloser)
         return Found(MISSING, b"", encloser)
+
+    def _find_late_cut(self, prefix: bytes, labels: list[bytes]) -> Found | None:
+        """The topmost cut that covers a name, whatever the nodes say."""
+        key = prefix
+        for depth, label in enumerate((b"", *labels)):
+            key += label
+            if not self._cursor.set_range(key):
+                return None
+            neighbour, value = self._cursor.item()
+            if not neighbour.startswith(key):
+                return None
+            flags = cut_flags(node_types(value), depth) if neighbour == key else None
+            if flags is not None and not (flags and depth == len(labels)):
+                return Found(CUT, bytes((depth + 1, flags | value[1] & STEERED)) + value[2:], depth)
+        return None
 
     def _cut(self, prefix: bytes, labels: list[bytes], depth: int) -> Found:
         value = self._transaction.get(prefix + b"".join(labels[:depth]), db=self.store.nodes)
@@ -312,10 +334,12 @@ class Version(msgspec.Struct, frozen=True):
     """For the loader, who gets it back from `read_updated`: what is new there, None for what goes."""
     timers: bytes | None = None
     """For the refresher, who gets it back from `read_timers`; None: as they are."""
+    late_cuts: bool = False
+    """As in Zone."""
 
     def make_zone(self, apex: bytes, generation: int) -> Zone:
         """What is served of it."""
-        return Zone(apex, generation, self.serial, self.soa, self.negative_ttl, self.expired)
+        return Zone(apex, generation, self.serial, self.soa, self.negative_ttl, self.expired, self.late_cuts)
 
 
 class ServedNodes:
@@ -326,10 +350,22 @@ class ServedNodes:
         self._transaction = transaction
         self._prefix = None if zone is None else zone.prefix
         self._apex = b"" if zone is None else zone.apex
+        self.late_cuts = zone is not None and zone.late_cuts
 
     def get_replaced(self, key: bytes) -> bytes | None:
         """What was noted as replaced in a node."""
         return None if self._prefix is None else self._transaction.get(self._apex + key, db=self._store.replaced)
+
+    def get_updated(self, key: bytes) -> bytes | None:
+        """What was noted of an RRset that an update has made."""
+        return None if self._prefix is None else self._transaction.get(self._apex + key, db=self._store.updated)
+
+    def count_updated(self) -> int:
+        """How many RRsets were noted."""
+        cursor = self._transaction.cursor(self._store.updated)
+        if self._prefix is None or not cursor.set_range(self._apex):
+            return 0
+        return sum(1 for _ in takewhile(lambda key: key.startswith(self._apex), cursor.iternext(values=False)))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a node."""
@@ -346,10 +382,14 @@ class ServedNodes:
 
     def __iter__(self) -> Iterator[bytes]:
         """The keys in canonical order."""
+        return self.from_key(b"")
+
+    def from_key(self, top: bytes) -> Iterator[bytes]:
+        """The keys of an owner and of all below it, in canonical order."""
         cursor = self._transaction.cursor(self._store.nodes)
-        if self._prefix is not None and cursor.set_range(self._prefix):
+        if self._prefix is not None and cursor.set_range(self._prefix + top):
             for key in map(bytes, cursor.iternext(values=False)):
-                if not key.startswith(self._prefix):
+                if not key.startswith(self._prefix + top):
                     return
                 yield key[_GENERATION.size :]
 

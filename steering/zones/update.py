@@ -34,6 +34,9 @@ from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, record_identity
 
 NONE_CLASS: Final = 254
 
+RECORDS_LIMIT: Final = 100_000
+"""Records that the names of one update have before it."""
+
 RRsets = Mapping[int, tuple[int, list[bytes]]]
 """Of one owner: type → TTL, RDATA."""
 Read = Callable[[bytes], RRsets]
@@ -58,31 +61,47 @@ def check_update_untrusted(message: Message) -> None:
 
 def check_prerequisites(message: Message, read: Read) -> None:
     """Raise UpdateError if what the client counts on is not so (section 3.2)."""
-    wanted: dict[tuple[bytes, int], set[tuple[int, bytes]]] = {}
+    wanted: dict[bytes, dict[int, set[tuple[int, bytes]]]] = {}
+    found: dict[bytes, frozenset[int]] = {}
     for owner, rrtype, rrclass, _, rdata in message.answers:
-        text = name_to_text(owner)
-        rrsets = read(owner)
         if rrclass == IN:
-            wanted.setdefault((owner, rrtype), set()).add(record_identity(rrtype, rdata))
-        elif rrtype == ANY and (rrclass == ANY_CLASS) != bool(rrsets):
-            raise UpdateError(*((YXDOMAIN, f"{text} is in use") if rrsets else (NXDOMAIN, f"{text} is not in use")))
-        elif rrtype != ANY and (rrclass == ANY_CLASS) != (rrtype in rrsets):
-            is_there = rrtype in rrsets
-            rcode = YXRRSET if is_there else NXRRSET
-            raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {rrtype}")
-    for (owner, rrtype), identities in wanted.items():
-        _, rdatas = read(owner).get(rrtype, (0, []))
-        if {record_identity(rrtype, rdata) for rdata in rdatas} != identities:
-            raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {rrtype}")
+            wanted.setdefault(owner, {}).setdefault(rrtype, set()).add(record_identity(rrtype, rdata))
+            continue
+        if owner not in found:
+            found[owner] = frozenset(read(owner))
+        types = found[owner]
+        is_there = bool(types) if rrtype == ANY else rrtype in types
+        if is_there == (rrclass == ANY_CLASS):
+            continue
+        text = name_to_text(owner)
+        if rrtype == ANY:
+            raise UpdateError(*((YXDOMAIN, f"{text} is in use") if types else (NXDOMAIN, f"{text} is not in use")))
+        rcode = YXRRSET if is_there else NXRRSET
+        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {rrtype}")
+    for owner, identities in wanted.items():
+        rrsets = read(owner)
+        for rrtype in identities:
+            _, rdatas = rrsets.get(rrtype, (0, []))
+            if {record_identity(rrtype, rdata) for rdata in rdatas} != identities[rrtype]:
+                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {rrtype}")
 
 
 def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:
-    """What each owner has afterwards, of those that change (section 3.4.2)."""
-    owners: dict[bytes, dict[int, tuple[int, list[bytes]]]] = {}
+    """What each owner has afterwards, of those that change (section 3.4.2); raises UpdateError for too much."""
+    before: dict[bytes, RRsets] = {}
+    owners: dict[bytes, _Node] = {}
+    count = 0
     for record in message.authorities:
         owner, rrtype, rrclass, _, _ = record
         if owner not in owners:
-            owners[owner] = dict(read(owner))
+            before[owner] = read(owner)
+            owners[owner] = {
+                each: (ttl, {record_identity(each, rdata): rdata for rdata in rdatas})
+                for each, (ttl, rdatas) in before[owner].items()
+            }
+            count += sum(len(rdatas) for _, rdatas in before[owner].values())
+            if count > RECORDS_LIMIT:
+                raise UpdateError(REFUSED, f"the names have more than {RECORDS_LIMIT} records")
         rrsets = owners[owner]
         is_apex = owner == message.name
         if rrclass == IN:
@@ -93,7 +112,11 @@ def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:
             for each in list(rrsets) if rrtype == ANY else [rrtype]:
                 if not (is_apex and each in (SOA, NS)):
                     rrsets.pop(each, None)
-    return {owner: rrsets for owner, rrsets in owners.items() if rrsets != read(owner)}
+    after = {
+        owner: {each: (ttl, list(rdatas.values())) for each, (ttl, rdatas) in rrsets.items()}
+        for owner, rrsets in owners.items()
+    }
+    return {owner: rrsets for owner, rrsets in after.items() if rrsets != before[owner]}
 
 
 def is_named(owner: bytes, patterns: Iterable[bytes]) -> bool:
@@ -145,25 +168,33 @@ def _is_meta(rrtype: int) -> bool:
     return not rrtype or rrtype == OPT or 128 <= rrtype <= 255
 
 
-def _add(rrsets: dict[int, tuple[int, list[bytes]]], record: MessageRecord) -> None:
+_Node = dict[int, tuple[int, dict[tuple[int, bytes], bytes]]]
+"""An owner while it is updated: type → TTL, RDATA by what makes it a record of its own."""
+
+
+def _add(rrsets: _Node, record: MessageRecord) -> None:
     """Section 3.4.2.2. All records of a type get the new TTL (RFC 2181 section 5.2)."""
     _, rrtype, _, ttl, rdata = record
-    if rrsets.keys() - BESIDE_CNAME if rrtype == CNAME else CNAME in rrsets and rrtype not in BESIDE_CNAME:
-        return  # a CNAME stands alone: who comes second is ignored
-    _, rdatas = rrsets.get(rrtype, (0, []))
-    if rrtype in (CNAME, DNAME):
-        rdatas = []
-    same = record_identity(rrtype, rdata)
-    kept = [each for each in rdatas if record_identity(rrtype, each) != same]
-    rrsets[rrtype] = ttl if ttl <= MAX_TTL else 0, [*kept, rdata] if len(kept) == len(rdatas) else rdatas
+    if rrtype == CNAME:
+        if any(each not in BESIDE_CNAME for each in rrsets):
+            return  # a CNAME stands alone: who comes second is ignored
+    elif CNAME in rrsets and rrtype not in BESIDE_CNAME:
+        return
+    _, rdatas = rrsets.get(rrtype, (0, {}))
+    identity = record_identity(rrtype, rdata)
+    if rrtype in (CNAME, DNAME) and identity not in rdatas:
+        rdatas = {}
+    rdatas.setdefault(identity, rdata)
+    rrsets[rrtype] = ttl if ttl <= MAX_TTL else 0, rdatas
 
 
-def _delete(rrsets: dict[int, tuple[int, list[bytes]]], record: MessageRecord, is_apex: bool) -> None:
+def _delete(rrsets: _Node, record: MessageRecord, is_apex: bool) -> None:
     """Section 3.4.2.4: one record; the last NS of the apex stays."""
     _, rrtype, _, _, rdata = record
-    ttl, rdatas = rrsets.get(rrtype, (0, []))
-    kept = [each for each in rdatas if record_identity(rrtype, each) != record_identity(rrtype, rdata)]
-    if kept:
-        rrsets[rrtype] = ttl, kept
-    elif not (is_apex and rrtype == NS):
-        rrsets.pop(rrtype, None)
+    _, rdatas = rrsets.get(rrtype, (0, {}))
+    identity = record_identity(rrtype, rdata)
+    if identity not in rdatas or (is_apex and rrtype == NS and len(rdatas) == 1):
+        return
+    del rdatas[identity]
+    if not rdatas:
+        del rrsets[rrtype]

@@ -105,7 +105,8 @@ def merge_records(records: Iterable[Record]) -> dict[int, tuple[int, list[bytes]
     """The RRsets of one owner: type → (TTL, rdata in order of appearance).
 
     The smallest TTL counts for all (RFC 2181 5.2). Records that differ only in the case of a name in their
-    rdata are one record; the first stays. RRSIGs count as one RRset: their TTL is the smallest of all.
+    rdata are one record; the first stays. RRSIGs count as one RRset here, whose TTL says nothing: each has that of
+    what it covers.
     """
     rrsets: dict[int, tuple[int, list[bytes]]] = {}
     seen: set[tuple[int, bytes]] = set()

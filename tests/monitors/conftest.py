@@ -26,21 +26,28 @@ def certificates(issued: Certificates, monkeypatch: pytest.MonkeyPatch) -> Certi
 HoldUp = Callable[[MockClock, float], None]
 
 
+class Stopwatch:
+    """Stands for the module time where patience measures how long the loop was held up."""
+
+    seconds = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture(autouse=True)
+def stopwatch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    """It stands still for a test with a mock clock, whose timeouts are then the same on a busy machine."""
+    made = Stopwatch()
+    if {"mock_clock", "autojump_clock"} & {*request.fixturenames}:
+        monkeypatch.setattr(patience, "time", made)
+    return made
+
+
 @pytest.fixture
-def hold_up(monkeypatch: pytest.MonkeyPatch) -> HoldUp:
+def hold_up(stopwatch: Stopwatch) -> HoldUp:
     """Lets so many seconds pass as if something had kept the loop, or the whole process, for as long; the loop sees
     that in its next turn."""
-
-    class Stopwatch:
-        """Stands for the module time."""
-
-        seconds = 0.0
-
-        def perf_counter(self) -> float:
-            return self.seconds
-
-    stopwatch = Stopwatch()
-    monkeypatch.setattr(patience, "time", stopwatch)
 
     def hold_up(clock: MockClock, seconds: float) -> None:
         clock.jump(seconds)

@@ -8,8 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.zone
 import pytest
 
+from steering.wire import RRSIG
 from tests.peers.programs import Server, need_program
 from tests.peers.transfers import (
     KEY_TEXT,
@@ -17,6 +19,7 @@ from tests.peers.transfers import (
     has_serial,
     reload,
     running_server,
+    serial_at,
     transferred,
     waypost_settings,
 )
@@ -115,6 +118,41 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
     assert waypost.answer("example.com", "SOA"), "waypost goes on without the other server"
 
 
+@pytest.mark.parametrize(("name", "signer"), [("nsd", "ldns-signzone"), ("named", "dnssec-signzone")])
+def test_a_zone_signed_elsewhere_is_passed_on_exactly(tmp_path: Path, waypost: Waypost, name: str, signer: str) -> None:
+    """Record by record, with TTLs, of which one owner has several."""
+    need_program(PROGRAMS[name])
+    if shutil.which(signer) is None:
+        pytest.skip(f"{signer} is not installed")
+    folder = tmp_path / name
+    folder.mkdir()
+    plain = folder / "example.com.zone"
+    plain.write_text(
+        f"$ORIGIN example.com.\n@ 3600 SOA ns.example.net. host.example.net. 1 {TIMERS}\n@ 86400 NS ns.example.net.\n"
+        '@ 300 TXT "short"\nwww 5 A 192.0.2.1\nwww 700 AAAA 2001:db8::1\nsub 900 NS ns.sub\nns.sub 30 A 192.0.2.2\n'
+    )
+    make = {
+        "ldns-signzone": [["ldns-keygen", "-a", "ED25519", "-k", "example.com"], [signer, str(plain), "{key}"]],
+        "dnssec-signzone": [
+            ["dnssec-keygen", "-q", "-a", "ED25519", "-f", "KSK", "example.com"],
+            [signer, "-q", "-S", "-z", "-o", "example.com", str(plain)],
+        ],
+    }[signer]
+    key = subprocess.run(make[0], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    subprocess.run([word.format(key=key) for word in make[1]], cwd=folder, check=True, capture_output=True)
+    plain.with_suffix(".zone.signed").replace(plain)
+    port = free_port()
+    text = waypost_settings("secondary", port).replace("[[zone]]", '[[zone]]\nallow_transfer = ["key:transfer"]')
+    waypost.configure(text)
+    with running_server(name, "primary", folder, port, waypost.port) as server:
+        has_serial(port, int(str(dns.zone.from_file(str(plain), "example.com").get_soa().serial)), server.log)
+        waypost.start()
+        has_serial(waypost.port, serial_at(port), lambda: both_logs(waypost, server))
+        theirs, ours = (set(transferred(each).iterate_rdatas()) for each in (port, waypost.port))
+        assert ours == theirs
+        assert len({ttl for owner, ttl, rdata in ours if str(owner) == "www" and rdata.rdtype == RRSIG}) == 3
+
+
 def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> None:
     """What the load balancer answers is in neither server's zone; what secondaries of waypost get is its default."""
     need_program("knotd")
@@ -146,7 +184,7 @@ def test_a_wrong_key_and_a_stranger(tmp_path: Path, waypost: Waypost) -> None:
     file = ZoneFile(tmp_path / "named" / "example.com.zone")
     file.change(10)
     port = free_port()
-    waypost.configure(waypost_settings("secondary", port).replace("NAPbLL", "AAAAAA"))
+    waypost.configure(waypost_settings("secondary", port).replace(KEY_TEXT[:6], "AAAAAA"))
     with running_server("named", "primary", tmp_path / "named", port, waypost.port) as server:
         has_serial(port, 1, server.log)
         waypost.start()

@@ -36,7 +36,7 @@ OF_PEERS = {
     "producer": "catalog_in",
 }
 """By what the peer is."""
-KEY_TEXT = "NAPbLLUFZvvuDrsmk/tWGTjpvGNv3lLq7PK7Hz9mXvI="
+KEY_TEXT = "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM="
 KEY = dns.tsig.Key("transfer", KEY_TEXT, "hmac-sha256")
 PROGRAMS = {"nsd": "nsd", "knot": "knotd", "named": "named", "pdns": "pdns_server"}
 """Configuration → program."""

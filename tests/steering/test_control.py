@@ -390,14 +390,12 @@ class TestReload:
 
 
 GEO = web_settings(80, balancers='country_pools = { FR = ["sorry"] }\n\n[[geo]]\ntype = "maxmind"\npath = "a.mmdb"\n')
-CHILD_TIME = 0.01
-"""Real seconds without anything to do after which the clock jumps: children take real time."""
 OLD, NEW, NEWER = 1_700_000_000, 1_750_000_000, 1_760_000_000
 """2023-11-14, 2025-06-15 and 2025-10-09."""
 
 
 class GeoStage(Stage):
-    """A Control with real children, whose maps are made from a file; it looks at it whenever nothing else happens."""
+    """A Control with real children, whose maps are made from a file; it looks at it when the test says so."""
 
     def __init__(self, folder: Path, nursery: trio.Nursery, log: pytest.LogCaptureFixture) -> None:
         self.database = folder / "a.mmdb"
@@ -413,13 +411,15 @@ class GeoStage(Stage):
         write_networks(new, {"10.0.0.0/8": {"country": {"iso_code": country}}}, metadata={"build_epoch": built})
         new.replace(self.database)
 
-    async def logged(self, text: str, times: int = 1) -> None:
-        """Wait for a line, in the time of the watch."""
-        for _ in range(2000):
-            if self.log.text.count(text) >= times:
-                return
-            await trio.sleep(GEO_INTERVAL / 4)
-        raise AssertionError(f"{text!r} is not in the log:\n{self.log.text}")
+    async def look(self, clock: MockClock, times: int = 2) -> None:
+        """Let it look so often, and wait for what it does then, which takes real time. A change is taken at the second
+        look."""
+        for _ in range(times):
+            await wait_all_tasks_blocked()
+            clock.jump(GEO_INTERVAL)
+            await wait_all_tasks_blocked()
+            async with self.control._changing:
+                pass
 
     def class_told(self, worker: FakeWorker) -> int:
         """The class of 10.0.0.1 by the map that a worker was told of last."""
@@ -439,13 +439,15 @@ async def geo(tmp_path: Path, nursery: trio.Nursery, caplog: pytest.LogCaptureFi
 
 
 class TestGeo:
-    async def test_a_database_that_was_replaced_is_taken(self, geo: GeoStage, autojump_clock: MockClock) -> None:
-        autojump_clock.autojump_threshold = CHILD_TIME
+    async def test_a_database_that_was_replaced_is_taken(self, geo: GeoStage, mock_clock: MockClock) -> None:
         worker = await geo.connect()
         assert geo.class_told(worker) == 0
         old = worker.told[-1]
         geo.replace("FR", NEWER)
-        await geo.logged("a geo source was replaced: 1 maps")
+        await geo.look(mock_clock, 1)
+        assert worker.told == [old], "it may still be being written"
+        await geo.look(mock_clock, 1)
+        assert "a geo source was replaced: 1 maps" in geo.log.text
         assert geo.class_told(worker) == 1
         assert isinstance(old, Configured)
         assert isinstance(worker.told[-1], Configured)
@@ -455,14 +457,13 @@ class TestGeo:
         assert kept.maps == worker.told[-1].maps, "a control that is restarted goes on with it"
         assert [edition.built for edition in kept.editions] == [NEWER]
         told = len(worker.told)
-        await trio.sleep(5 * GEO_INTERVAL)
+        await geo.look(mock_clock, 5)
         assert len(worker.told) == told, "it is taken once"
 
     @pytest.mark.parametrize("damage", ["older", "broken", "gone"])
     async def test_one_that_cannot_be_used_is_refused_once_and_the_next_one_taken(
-        self, geo: GeoStage, damage: str, autojump_clock: MockClock
+        self, geo: GeoStage, damage: str, mock_clock: MockClock
     ) -> None:
-        autojump_clock.autojump_threshold = CHILD_TIME
         worker = await geo.connect()
         [told] = worker.told
         if damage == "older":
@@ -474,32 +475,30 @@ class TestGeo:
         else:
             geo.database.unlink()
             reason = "No such file or directory"
-        await geo.logged(f"{geo.database}: {reason}")
-        await geo.logged("the maps go on unchanged")
-        await trio.sleep(5 * GEO_INTERVAL)
+        await geo.look(mock_clock, 5)
+        assert f"{geo.database}: {reason}" in geo.log.text
         assert geo.log.text.count("the maps go on unchanged") == 1
         assert worker.told == [told]
         geo.replace("FR", NEW)
-        await geo.logged("a geo source was replaced")
+        await geo.look(mock_clock)
+        assert "a geo source was replaced" in geo.log.text
         assert geo.class_told(worker) == 1
 
-    async def test_a_reload_takes_an_older_one_and_says_so(self, geo: GeoStage, autojump_clock: MockClock) -> None:
-        autojump_clock.autojump_threshold = CHILD_TIME
+    async def test_a_reload_takes_an_older_one_and_says_so(self, geo: GeoStage, mock_clock: MockClock) -> None:
         worker = await geo.connect()
         geo.replace("FR", OLD)
         await geo.control.reload()
         assert geo.class_told(worker) == 1
         assert "older than the one in use, built 2025-06-15 15:06 UTC; it is taken because a reload" in geo.log.text
-        await trio.sleep(5 * GEO_INTERVAL)
+        await geo.look(mock_clock, 5)
         assert "a geo source was replaced" not in geo.log.text
 
-    async def test_the_maps_in_use_are_never_old(self, geo: GeoStage, autojump_clock: MockClock) -> None:
-        autojump_clock.autojump_threshold = CHILD_TIME
+    async def test_the_maps_in_use_are_never_old(self, geo: GeoStage, mock_clock: MockClock) -> None:
         worker = await geo.connect()
         assert isinstance(worker.told[-1], Configured)
         [each] = worker.told[-1].maps
         os.utime(each.path, (1, 1))
-        await trio.sleep(2 * GEO_INTERVAL)
+        await geo.look(mock_clock)
         assert os.stat(each.path).st_mtime > 1  # noqa: PTH116 - in trio, a Path must not
 
 

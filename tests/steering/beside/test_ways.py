@@ -4,7 +4,12 @@ import pytest
 
 from steering.beside.ways import EXAMPLES, WAYS, render
 
-VALUES = {"zone": "steered.test", "waypost": "192.0.2.53:5300", "server": "[2001:db8::54]:53"}
+VALUES = {
+    "zone": "steered.test",
+    "waypost": "192.0.2.53:5300",
+    "server": "[2001:db8::54]:53",
+    "secret": "b3duIHNlY3JldA==",
+}
 
 
 def test_every_folder_is_a_way_and_every_file_is_shown() -> None:

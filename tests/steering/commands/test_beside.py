@@ -1,6 +1,8 @@
 """waypost beside: the list of ways, and a way for one's own configuration."""
 
+import base64
 import json
+import re
 from pathlib import Path
 
 from steering.beside.ways import WAYS
@@ -30,6 +32,17 @@ def test_a_way_has_the_zone_and_address_of_the_configuration(tmp_path: Path) -> 
     files = json.loads(run_command("beside", "delegation", "--zone", "lb.test", "--json").stdout)
     assert list(files) == ["example.com.zone", "waypost.toml"]
     assert 'name = "lb.test"' in files["waypost.toml"]
+
+
+def test_the_secret_is_new_each_time_and_the_same_in_all_files() -> None:
+    secrets = set()
+    for _ in range(2):
+        files = json.loads(run_command("beside", "transfers_out", "--json").stdout)
+        [secret] = {match for content in files.values() for match in re.findall(r"[\w+/]{43}=", content)}
+        assert len(base64.b64decode(secret)) == 32
+        assert secret != "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM="
+        secrets.add(secret)
+    assert len(secrets) == 2
 
 
 def test_what_is_wrong_is_told() -> None:

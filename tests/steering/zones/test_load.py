@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from steering.balance.plans import make_default
 from steering.settings import Settings
 from steering.settings_file import parse_settings
-from steering.wire import CNAME, MX, NS, SOA, TXT, A, split_records
+from steering.wire import CNAME, MX, NS, RRSIG, SOA, TXT, A, split_records
 from steering.zones import load
 from steering.zones import store as store_module
 from steering.zones.load import (
@@ -202,6 +202,22 @@ def find(store: Store, owner: str) -> tuple[int, bytes]:
         zone = reader.zones[APEX]
         found = reader.find(zone, key_labels(name(owner), APEX))
         return found.kind, found.value
+
+
+def test_signatures_have_the_ttl_of_what_they_cover(tmp_path: Path, store: Store) -> None:
+    """Also where an owner stands in two places, and where what is covered is not there."""
+    made = "8 3 {named} 20300101000000 20200101000000 1 example.com. AAAA"
+    zone = HEAD.format(serial=1) + (
+        f"a 60 A 192.0.2.1\na 60 RRSIG A {made.format(named=60)}\na 600 RRSIG TXT {made.format(named=600)}\n"
+        f"b A 192.0.2.2\na 600 TXT text\na 60 RRSIG MX {made.format(named=77)}\n"
+        f"a 60 RRSIG SRV {made.format(named=2**31)}\n"
+    )
+    load_zones(write_settings(tmp_path, "", {"example.com": zone}), store)
+    signatures = find_rrset(served(store)[APEX][1][b"a\0"], RRSIG)
+    assert signatures is not None
+    ttls = [(each[13], int.from_bytes(each[6:10], "big")) for each in split_records(signatures[2])]
+    assert sorted(ttls) == [(1, 60), (15, 77), (16, 600), (33, 0)]
+    assert signatures[1] == len(ttls)
 
 
 def test_default_answers_are_records_of_the_zone(tmp_path: Path, store: Store) -> None:

@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steering.wire import DNAME, NS, TXT, A
 from steering.zones import store as store_module
-from steering.zones.node import EMPTY_NODE, key_labels
+from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE, key_labels
 from steering.zones.store import (
     CUT,
     EMPTY,
@@ -142,6 +144,28 @@ def test_find_is_the_model(shared: Store, zones: list[Content], asked: list[Path
                     b"" if owner is None else nodes.get(b"".join(key_labels(wire_below(owner), b"\0")), EMPTY_NODE)
                 )
                 assert (found.kind, found.depth, found.value) == (kind, depth, expected), path
+
+
+@settings(max_examples=200)
+@given(zone=contents, asked=st.lists(paths, max_size=8), stale=st.lists(st.binary(min_size=2, max_size=2), min_size=1))
+def test_with_late_cuts_what_nodes_say_of_cuts_does_not_count(
+    shared: Store, zone: Content, asked: list[Path_], stale: list[bytes]
+) -> None:
+    zone[()] = zone.get((), set()) | set(APEX_TYPES)
+    nodes = make_nodes(zone)
+    writer = ZoneWriter(shared)
+    headers = (bytes((header[0] % 6, header[1] & CUT_IS_DNAME)) for header in cycle(stale))
+    stage(writer, APEX, {key: header + node[2:] for (key, node), header in zip(nodes.items(), headers, strict=False)})
+    writer.publish()
+    reader = StoreReader(shared)
+    with snapshot(reader):
+        late = msgspec.structs.replace(reader.zones[APEX], late_cuts=True)
+        for path in {*asked, *zone, *((*owner, b"a") for owner in zone), *(owner[:-1] for owner in zone)}:
+            kind, depth, owner = find_slowly(zone, path)
+            found = reader.find(late, key_labels(wire_below(path), b"\0"))
+            expected = EMPTY_NODE if owner is None else nodes.get(b"".join(key_labels(wire_below(owner), b"\0")), b"")
+            assert (found.kind, found.depth, found.value[2:]) == (kind, depth, expected[2:]), path
+            assert kind != CUT or found.value == expected
 
 
 def test_find_in_the_last_and_in_the_first_zone(store: Store) -> None:

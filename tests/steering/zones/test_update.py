@@ -26,6 +26,7 @@ from steering.wire import (
     A,
     BadPacket,
 )
+from steering.zones import update as update_module
 from steering.zones.message import ANY_CLASS, Message, MessageRecord, parse_message_untrusted
 from steering.zones.update import (
     NONE_CLASS,
@@ -36,6 +37,7 @@ from steering.zones.update import (
     check_update_untrusted,
     is_named,
 )
+from steering.zones.zonefile import record_identity
 
 APEX = b"\7example\3com\0"
 WWW = b"\3www" + APEX
@@ -190,6 +192,45 @@ def test_updates_that_are_none(update: MessageRecord, rcode: int) -> None:
     with pytest.raises(UpdateError) as caught:
         check_update_untrusted(message(add(WWW, A, ONE), update))
     assert caught.value.rcode == rcode
+
+
+def test_the_work_grows_with_the_message_and_with_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 1000
+    steps = 0
+
+    def identify(rrtype: int, rdata: bytes) -> tuple[int, bytes]:
+        nonlocal steps
+        steps += 1
+        return record_identity(rrtype, rdata)
+
+    def read_many(_: bytes) -> RRsets:
+        nonlocal steps
+        steps += count
+        return {A: (300, [struct.pack("!I", number) for number in range(count)])}
+
+    monkeypatch.setattr(update_module, "record_identity", identify)
+    rdatas = [struct.pack("!I", number) for number in range(count)]
+    asked = message(
+        *(add(WWW, A, rdata) for rdata in rdatas),
+        *(delete(WWW, A, rdata) for rdata in rdatas),
+        *(add(WWW, A, rdata) for rdata in rdatas),
+        prerequisites=(
+            *(wanted(WWW, A, IN, rdata) for rdata in rdatas),
+            *(wanted(WWW, rrtype, ANY_CLASS) for rrtype in (A, ANY) for _ in rdatas),
+        ),
+    )
+    check_update_untrusted(asked)
+    check_prerequisites(asked, read_many)
+    assert apply_update(asked, read_many) == {}
+    assert steps < 20 * count
+
+
+def test_an_update_of_names_with_too_many_records_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update_module, "RECORDS_LIMIT", 5)
+    assert apply_update(message(delete_all(WWW), delete_all(NEW)), read) == {WWW: {}}
+    with pytest.raises(UpdateError) as caught:
+        apply_update(message(delete_all(WWW), delete_all(APEX)), read)
+    assert caught.value.rcode == REFUSED
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from steering.wire import MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, A
 from steering.zones import load as load_module
 from steering.zones import store as store_module
 from steering.zones.node import key_labels
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import CUT, EXACT, Found, ServedNodes, Store, StoreReader
 from steering.zones.updater import Updater
 from tests.steering.support import APEX, SERVER, name, opened_store, snapshot
 from tests.steering.zones.test_load import POOLS, balancer, load_zones, rdatas
@@ -67,6 +67,16 @@ class Zone:
         reader = StoreReader(self.store)
         with snapshot(reader):
             return dict(reader.walk(reader.zones[APEX]))
+
+    def served(self) -> store_module.Zone:
+        found = self.store.find_zone(APEX)
+        assert found is not None
+        return found
+
+    def find(self, owner: str) -> Found:
+        reader = StoreReader(self.store)
+        with snapshot(reader):
+            return reader.find(reader.zones[APEX], key_labels(name(owner), APEX))
 
     def records(self, owner: str, rrtype: int) -> list[str]:
         key = b"".join(key_labels(name(owner), APEX))
@@ -180,6 +190,10 @@ def test_updated_rrsets_are_bounded(zone: Zone, monkeypatch: pytest.MonkeyPatch)
     zone.load(5)
     assert [zone.add(f"n{number}", "TXT", "x").rcode for number in range(3)] == [NOERROR, NOERROR, REFUSED]
     assert zone.add("n1", "TXT", "y").rcode == NOERROR
+    both = dns.update.UpdateMessage("example.com")
+    both.delete("n1")
+    both.add("n3", 60, "TXT", "x")
+    assert zone.ask(both).rcode == NOERROR
     assert zone.delete("n0").rcode == NOERROR
     assert zone.add("n2", "TXT", "x").rcode == NOERROR
 
@@ -193,6 +207,48 @@ def test_a_change_too_large_for_one_step_loses_no_name(zone: Zone, monkeypatch: 
     assert zone.nodes()[b"b\0sub\0"][0] == 2
     with zone.store.environment.begin() as transaction:
         assert transaction.stat(zone.store.garbage)["entries"] == 0
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+def test_a_delegation_that_comes_and_goes_covers_what_is_below(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(load_module, "COVERED_LIMIT", limit)
+    zone.load(5)
+    before = zone.nodes()
+    for rrtype, data, kind in (("NS", "ns.example.org.", CUT), ("DNAME", "example.org.", CUT)):
+        zone.add("b", rrtype, data)
+        assert zone.find("sub.b").kind == kind
+        assert zone.find("new.sub.b").kind == kind
+        assert zone.find("www").kind == EXACT
+        assert (zone.served().late_cuts, zone.nodes()[b"b\0sub\0"] == before[b"b\0sub\0"]) == 2 * (not limit,)
+        zone.delete("b")
+        assert zone.find("sub.b").kind == EXACT
+    assert zone.served().late_cuts is not bool(limit)
+    zone.add("b", "NS", "ns.example.org.")
+    zone.add("new.sub.b", "A", "192.0.2.1")
+    assert zone.find("sub.b").kind == CUT
+    zone.load(6)
+    assert not zone.served().late_cuts
+    assert zone.nodes()[b"b\0sub\0"][0] == zone.nodes()[b"b\0sub\0new\0"][0] == 2
+
+
+def test_an_update_walks_no_zone(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone.load(5, "".join(f"n{number} A 192.0.2.1\n" for number in range(3000)))
+    read = 0
+    from_key = ServedNodes.from_key
+
+    def count(served: ServedNodes, top: bytes) -> Iterator[bytes]:
+        nonlocal read
+        for key in from_key(served, top):
+            read += 1
+            yield key
+
+    monkeypatch.setattr(ServedNodes, "from_key", count)
+    zone.add("n1", "NS", "ns.example.org.")
+    assert zone.delete("n1", "NS").serial == 7
+    assert zone.add("@", "DNAME", "example.org.").serial == 8
+    assert read < 5000
 
 
 def test_what_comes_too_late_is_not_made(zone: Zone) -> None:
