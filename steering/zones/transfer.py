@@ -149,10 +149,10 @@ def _cut_zone(served: ServedNodes, start: int) -> Iterator[Part]:
     for key, node in served.items():
         owner = name_of_key(key, OWNER)
         pointer = owner
-        for rrtype, _, records in unpack_node(node):
+        for rrtype, number, records in unpack_node(node):
             if rrtype == SOA:
                 continue
-            for record in split_records(records):
+            for record in (records,) if number == 1 else split_records(records):
                 if len(part) + len(owner) + len(record) > PART_SIZE and count:
                     yield count, bytes(part)
                     part.clear()
