@@ -66,6 +66,7 @@ from steering.messages import (
     Notified,
     OriginHealth,
     Status,
+    Taken,
     ToControl,
     UpdateAsked,
     UpdateDone,
@@ -80,7 +81,8 @@ from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
 from steering.served_zones import ServedZones
-from steering.settings import Origin, Pool, Server, Settings, load_settings
+from steering.settings import Origin, Pool, Server, Settings
+from steering.settings_file import load_settings
 from steering.state_files import (
     NOTIFY_FOLDER,
     Running,
@@ -214,6 +216,8 @@ class Control:
         self._turned = False
         """Whether a state has changed since the rows were kept."""
         self._workers: dict[Connection[ToControl], Hello | None] = {}
+        self._untaken: dict[Connection[ToControl], int] = {}
+        """Of each, the configurations that it has been told and has not taken yet."""
         self._counters: dict[int, Counted] = {}
         self._tallies: dict[str, PoolTally] = {}
         """By pool."""
@@ -408,10 +412,14 @@ class Control:
     async def feed(self, connection: Connection[ToControl]) -> None:
         """Keep a worker informed until it is gone."""
         self._workers[connection] = None
-        connection.send(self._configured())
+        self._configure(connection)
         try:
             async for message in connection:
-                if isinstance(message, Hello):
+                if isinstance(message, Taken):
+                    self._untaken[connection] -= 1
+                    if not any(self._untaken.values()):
+                        self._zones.serve()
+                elif isinstance(message, Hello):
                     self._workers[connection] = message
                     self._counters[message.number] = Counted()
                 elif isinstance(message, Notified):
@@ -421,11 +429,15 @@ class Control:
                 elif hello := self._workers[connection]:
                     self._counters[hello.number] = message
         finally:
-            del self._workers[connection]
+            del self._workers[connection], self._untaken[connection]
 
     def _configure_workers(self) -> None:
         for connection in self._workers:
-            connection.send(self._configured())
+            self._configure(connection)
+
+    def _configure(self, connection: Connection[ToControl]) -> None:
+        self._untaken[connection] = self._untaken.get(connection, 0) + 1
+        connection.send(self._configured())
 
     def _reply_to_update(self, done: UpdateDone) -> None:
         for connection, hello in self._workers.items():

@@ -58,6 +58,10 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     pid: int
 
 
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """A worker to control: by the configuration that was told last, it answers now."""
+
+
 class Counted(msgspec.Struct, frozen=True, tag=True):
     """A worker to control, now and then: its counters since it started."""
 
@@ -137,7 +141,7 @@ ToSecondaries = Secondaries | Notified | UpdateAsked
 FromSecondaries = SecondaryStatus | Members | UpdateDone
 
 ToWorker = Configured | HealthChanged | UpdateDone
-ToControl = Hello | Counted | Notified | UpdateAsked
+ToControl = Hello | Taken | Counted | Notified | UpdateAsked
 
 
 class LoadReported(msgspec.Struct, frozen=True):

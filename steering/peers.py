@@ -82,10 +82,7 @@ class Peers:
     ) -> bytes | None:
         """The reply to a packet of one message; `answer` answers what turns out to be a plain question."""
         try:
-            message = parse_message_untrusted(packet)
-            signer = self._verify_untrusted(packet, message, now)
-        except BadPacket as bad:
-            return None if bad.rcode is None else render_error(packet, bad.rcode)
+            message, signer = self._open_untrusted(packet, now)
         except _AnsweredError as answered:
             return answered.reply
         room = signer.key.room if signer is not None else 0
@@ -104,10 +101,7 @@ class Peers:
     ) -> bytes | Transfer | None:
         """The reply to a request for a transfer that came over TCP, or the transfer, which must be closed."""
         try:
-            message = parse_message_untrusted(packet)
-            signer = self._verify_untrusted(packet, message, now)
-        except BadPacket as bad:
-            return None if bad.rcode is None else render_error(packet, bad.rcode)
+            message, signer = self._open_untrusted(packet, now)
         except _AnsweredError as answered:
             return answered.reply
         rcode = self._judge_transfer(message, client, signer, reader)
@@ -119,14 +113,20 @@ class Peers:
         reply = _render_rcode(message, rcode)
         return reply if signer is None else signer.sign(reply, now)
 
-    def _verify_untrusted(self, packet: bytes, message: Message, now: float) -> Signer | None:
-        """What signs the reply; raises _AnsweredError for a signature that proves nothing, or BadPacket."""
-        if message.signature is None:
-            return None
+    def _open_untrusted(self, packet: bytes, now: float) -> tuple[Message, Signer | None]:
+        """The message, and what signs the reply; raises _AnsweredError for no message, or a signature that proves
+        nothing."""
         try:
-            return verify_request_untrusted(packet, message.signature, self.keys, now)
-        except SignatureError as error:
-            raise _AnsweredError(error.sign(_render_rcode(message, NOTAUTH), message.signature, now)) from error
+            message = parse_message_untrusted(packet)
+            if message.signature is None:
+                return message, None
+            try:
+                return message, verify_request_untrusted(packet, message.signature, self.keys, now)
+            except SignatureError as error:
+                reply = error.sign(_render_rcode(message, NOTAUTH), message.signature, now)
+                raise _AnsweredError(reply) from error
+        except BadPacket as bad:
+            raise _AnsweredError(None if bad.rcode is None else render_error(packet, bad.rcode)) from bad
 
     def _judge_transfer(self, message: Message, client: str, signer: Signer | None, reader: StoreReader) -> int:
         """The RCODE of a request for a transfer; NOERROR if it may have it."""
@@ -155,10 +155,7 @@ class Peers:
     def update_untrusted(self, packet: bytes, client: str, now: float, reader: StoreReader) -> bytes | Later | None:
         """Ask for an update, if it is one that may be made; the reply to it."""
         try:
-            message = parse_message_untrusted(packet)
-            signer = self._verify_untrusted(packet, message, now)
-        except BadPacket as bad:
-            return None if bad.rcode is None else render_error(packet, bad.rcode)
+            message, signer = self._open_untrusted(packet, now)
         except _AnsweredError as answered:
             return answered.reply
 
@@ -237,9 +234,9 @@ def is_permitted(permissions: Iterable[Permission | UpdatePermission], client: s
 
 
 class _AnsweredError(Exception):
-    """There is nothing to do but to send this reply."""
+    """There is nothing to do but to send this reply; None is silence."""
 
-    def __init__(self, reply: bytes) -> None:
+    def __init__(self, reply: bytes | None) -> None:
         super().__init__()
         self.reply = reply
 

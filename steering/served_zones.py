@@ -53,6 +53,10 @@ class ServedZones:
         self._take_zones()
         self._process.replace(Secondaries(msgspec.structs.replace(settings, keys=(), notifiers=()), keys))
 
+    def serve(self) -> None:
+        """All workers answer for them from now on."""
+        self._sender.serve()
+
     @property
     def all(self) -> tuple[Zone, ...]:
         """The zones of the configuration, and those that catalogs add."""

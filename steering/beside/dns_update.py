@@ -17,6 +17,7 @@ import dns.rdataset
 import dns.rdatatype
 import dns.tsig
 import dns.update
+import trio
 
 from steering.beside.update import Change, Rdatas, Update, UpdateError
 from steering.values import PeerText
@@ -26,11 +27,17 @@ TIMEOUT = 10.0
 CONFLICTS = (dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN)
 """RCODEs by which a prerequisite fails (RFC 2136 section 3.2)."""
 HINTS = {
-    dns.rcode.NOTAUTH: "; it is no primary of this zone, or does not know the key",
+    dns.rcode.NOTAUTH: "; it is no primary of this zone, or does not allow this key",
     dns.rcode.NOTZONE: "; a name does not lie in the zone",
     dns.rcode.REFUSED: "; it does not allow this key to update these names",
     dns.rcode.NOTIMP: "; it does not do dynamic updates",
 }
+KEY_PROBLEMS = {
+    dns.tsig.PeerBadKey: "it does not know our key by this name, or not with this algorithm",
+    dns.tsig.PeerBadSignature: "it does not accept our signature: it has another secret for our key",
+    dns.tsig.PeerBadTime: "it does not accept our signature: its clock and ours differ",
+}
+UNSIGNED = "its reply is not signed: it does not know our key, or has another secret for it"
 
 
 class DnsUpdate(Update, frozen=True, kw_only=True, tag="dns_update"):
@@ -90,8 +97,14 @@ class DnsTarget:
             return await dns.asyncquery.tcp(message, server.address, TIMEOUT, server.port)
         except dns.exception.Timeout:
             raise UpdateError(f"no reply within {TIMEOUT:g} s") from None
-        except (dns.exception.DNSException, EOFError, ValueError) as error:
-            raise UpdateError(str(error) or "it ends the connection") from error
+        except dns.tsig.PeerError as error:
+            raise UpdateError(KEY_PROBLEMS.get(type(error), str(error))) from error
+        except dns.exception.FormError as error:
+            raise UpdateError(UNSIGNED if self._key is not None and "TSIG" in str(error) else str(error)) from error
+        except (EOFError, trio.BrokenResourceError) as error:
+            raise UpdateError("it ends the connection") from error
+        except (dns.exception.DNSException, ValueError) as error:
+            raise UpdateError(str(error) or type(error).__name__) from error
         except OSError as error:
             raise UpdateError(error.strerror or str(error)) from error
 

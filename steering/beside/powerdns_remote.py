@@ -119,7 +119,7 @@ class Listed(msgspec.Struct, frozen=True):
 def _look_up(asked: LookUp, dice: Dice, world: World) -> list[dict[str, object]]:
     name = _parse_name_untrusted(asked.qname)
     zone = _find_zone(name, asked.zone_id, world)
-    if zone is None:
+    if zone is None or zone.expired:  # without a SOA, PowerDNS does not answer for the zone
         return []
     _check_fresh(zone)
     labels = key_labels(name, zone.apex)
@@ -256,7 +256,7 @@ def _find_zone_of_name(asked: Named, _dice: Dice, world: World) -> dict[str, obj
 def _list(asked: Listed, _dice: Dice, world: World) -> list[dict[str, object]] | bool:
     """The records of a zone for a transfer, the SOA first; steered names with their default answers."""
     zone = world.zones.zones.get(_parse_name_untrusted(asked.zonename))
-    if zone is None:
+    if zone is None or zone.expired:
         return False
     _check_fresh(zone)
     number = zone_id(zone.apex)

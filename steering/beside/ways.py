@@ -66,6 +66,16 @@ WAYS: Mapping[str, Way] = {
         ("knot.conf", "waypost.toml"),
         (_ZONE, _WAYPOST, Text("waypost", "127.0.0.1@5300", "{host}@{port}"), _KNOT),
     ),
+    "coredns": Way(
+        "CoreDNS passes questions on to waypost",
+        ("Corefile", "waypost.toml"),
+        (
+            _ZONE,
+            _WAYPOST,
+            Text("server", ":5353 {", ":{port} {{"),
+            Text("server", "bind 127.0.0.1", "bind {host}"),
+        ),
+    ),
     "dns_update": Way(
         "waypost writes into a zone of BIND, Knot DNS or PowerDNS by dynamic updates",
         ("named.conf", "knot.conf", "pdns.conf", "waypost.toml"),

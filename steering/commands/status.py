@@ -26,7 +26,8 @@ from steering.commands.command import (
 )
 from steering.messages import ExportStatus, OriginStatus, Status, UpdateStatus, ZoneStatus
 from steering.serve.control_socket import ControlError
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 
 WATCH_INTERVAL = 2.0
 """Seconds between two looks of --watch, unless it says otherwise."""
@@ -183,7 +184,7 @@ def _update_text(update: UpdateStatus) -> Text:
     if update.problem:
         return Text(f"{place}: {update.problem}", "bold red")
     if update.conflicts:
-        return Text(f"{place}: somebody else has written there, {update.conflicts} times", "yellow")
+        return Text(f"{place}: somebody else has written there (conflicts: {update.conflicts}; see the log)", "yellow")
     return Text(f"{place}: as it should be")
 
 

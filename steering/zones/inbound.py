@@ -24,7 +24,7 @@ from steering.zones.message import Message, MessageRecord
 from steering.zones.zonefile import MAX_TTL, Record, record_identity
 
 WHOLE_LIMIT: Final = 4 << 30
-CHANGES_LIMIT: Final = 64 << 20
+CHANGES_LIMIT: Final = 16 << 20
 """Octets of records."""
 
 _FIXED = struct.Struct("!HHII")

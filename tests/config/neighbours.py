@@ -54,7 +54,7 @@ class Neighbour:
     def __init__(self, command: Sequence[str | Path], folder: Path, port: int) -> None:
         self.port = port
         self._command = command
-        self._folder = folder
+        self.folder = folder
 
     @classmethod
     def configured(cls, program: str, folder: Path, text: str) -> "Neighbour":
@@ -65,7 +65,7 @@ class Neighbour:
     @contextmanager
     def running(self, name: str, rrtype: str = "SOA") -> Iterator["Neighbour"]:
         """While it runs, once it answers this question."""
-        with started(self._command, self._folder) as server:
+        with started(self._command, self.folder) as server:
             eventually(
                 lambda: ask(self.port, name, rrtype) is not None or server.process.poll() is not None,
                 lambda: f"it does not answer:\n{self.log()}",
@@ -75,7 +75,7 @@ class Neighbour:
 
     def log(self) -> str:
         """What it has said."""
-        return read_log(self._folder)
+        return read_log(self.folder)
 
     def answers(self, expected: str, name: str, rrtype: str = "A", *, subnet: str = "") -> None:
         """Wait until that is what it answers."""

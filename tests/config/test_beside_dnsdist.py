@@ -43,16 +43,12 @@ def both(folder: Path) -> Iterator[tuple[Waypost, Neighbour, socket.socket]]:
 
 
 def test_an_origin_that_goes_down_changes_what_dnsdist_answers(tmp_path: Path) -> None:
-    with both(tmp_path) as (waypost, dnsdist, one):
+    with both(tmp_path) as (_, dnsdist, one):
         dnsdist.answers(ONE, NAME)
         port = one.getsockname()[1]
         one.close()
         dnsdist.answers(TWO, NAME)
         with socket.create_server(("127.0.0.1", port)):
-            dnsdist.answers(ONE, NAME)
-            waypost.stop()
-            eventually(lambda: answer(dnsdist.port, NAME) in ("", "SERVFAIL"), dnsdist.log)
-            waypost.start()
             dnsdist.answers(ONE, NAME)
 
 
@@ -64,6 +60,34 @@ def test_the_client_behind_dnsdist_counts(tmp_path: Path) -> None:
                 reply = ask(dnsdist.port, "geo.gslb.example.com", tcp=tcp, source=source)
                 assert reply is not None, dnsdist.log()
                 assert [rdata.to_text() for rrset in reply.answer for rdata in rrset] == [expected], (source, tcp)
+
+
+def test_without_waypost_each_client_gets_what_it_got_before(tmp_path: Path) -> None:
+    with both(tmp_path) as (waypost, dnsdist, one):
+        clients = {"127.0.0.1": ONE, "127.1.0.1": TWO}
+
+        def answers() -> dict[str, str]:
+            replies = {each: ask(dnsdist.port, "geo.gslb.example.com", source=each) for each in clients}
+            return {
+                client: " ".join(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+                for client, reply in replies.items()
+                if reply is not None
+            }
+
+        eventually(lambda: answers() == clients, dnsdist.log)
+        dnsdist.answers(ONE, NAME)
+        waypost.destroy()
+        eventually(lambda: "as 'down'" in dnsdist.log(), dnsdist.log)
+        for _ in range(3):
+            assert answers() == clients
+        assert answer(dnsdist.port, "never-asked.gslb.example.com") in ("", "SERVFAIL")
+        waypost.start()
+        one.close()
+        waypost.logged("one/one (127.0.0.1) is DOWN")
+        dnsdist.answers(TWO, NAME)
+        for _ in range(3):
+            assert answer(dnsdist.port, NAME) == TWO
+            assert answers() == clients
 
 
 def test_who_passes_by_dnsdist_is_not_answered(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """config/beside/gdnsd with the real gdnsd: what is in the folder, on free ports and in a folder of the test's own."""
 
+import shlex
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +37,7 @@ class Gdnsd:
         )
         script = folder / "waypost"
         root = environment()["PYTHONPATH"]
-        script.write_text(f"#!/bin/sh\nPYTHONPATH='{root}' exec '{sys.executable}' -P -c '{PROGRAM[-1]}' \"$@\"\n")
+        script.write_text(f"#!/bin/sh\nPYTHONPATH='{root}' exec {shlex.join(PROGRAM)} \"$@\"\n")
         script.chmod(0o755)
         replace(
             folder / "etc" / "config",
@@ -97,7 +97,10 @@ def test_an_origin_that_goes_down_changes_what_gdnsd_answers(tmp_path: Path) -> 
                 gdnsd.answers("www.example.com", BOTH)
                 one.close()
                 gdnsd.answers("www.example.com", "127.0.0.2")
+                daemon.destroy()
                 with open_site("127.0.0.1", port):
+                    assert gdnsd.answer("www.example.com") == "127.0.0.2"  # as it was when waypost was last there
+                    daemon.start()
                     gdnsd.answers("www.example.com", BOTH)
 
 

@@ -39,7 +39,7 @@ def test_an_origin_that_goes_down_changes_what_knot_answers(tmp_path: Path) -> N
                 knot.answers(TWO, NAME)
                 with socket.create_server(("127.0.0.1", port)):
                     knot.answers(ONE, NAME)
-                    waypost.stop()
+                    waypost.destroy()
                     eventually(lambda: answer(knot.port, NAME) in ("", "SERVFAIL"), knot.log)
                     waypost.start()
                     knot.answers(ONE, NAME)

@@ -18,7 +18,7 @@ import pytest
 from tests.config.neighbours import BESIDE, Neighbour, answer, ask, replace, two_sites, waypost_of
 from tests.peers.programs import need_program
 from tests.peers.servers import ZONES, expand
-from tests.steering.running import TAKEN, Waypost, eventually, free_port
+from tests.steering.running import REFUSED, TAKEN, Waypost, eventually, free_port
 
 NAME = "www.gslb.example.com"
 ONE, TWO = "127.0.0.1", "127.0.0.2"
@@ -137,8 +137,8 @@ def test_an_origin_that_goes_down_changes_what_powerdns_answers(tmp_path: Path, 
         powerdns.answers(TWO, NAME)
         with socket.create_server(("127.0.0.1", port)):
             powerdns.answers(ONE, NAME)
-            waypost.signal(signal.SIGTERM)
-            waypost.end()
+            waypost.destroy()
+            powerdns.answers("SERVFAIL", NAME)
             waypost.start()
             powerdns.answers(ONE, NAME)
 
@@ -157,6 +157,31 @@ def test_nothing_that_powerdns_has_seen_stays_in_its_caches(tmp_path: Path) -> N
         waypost.config.write_text(f"{waypost.config.read_text()}\n[[load_balancer]]{added}")
         waypost.reload(TAKEN)
         eventually(lambda: answer(powerdns.port, new) == TWO, powerdns.log, CACHED / 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('mode = "0666"', 'mode = "0600"'),
+        ("[powerdns]\n", "[powerdns]\nlisten = '127.0.0.1:1'\n"),
+        ("[powerdns]", "[nothing]"),
+    ],
+    ids=["mode", "listen", "none"],
+)
+def test_where_powerdns_asks_does_not_change_by_a_reload(tmp_path: Path, old: str, new: str) -> None:
+    with both(tmp_path) as (waypost, powerdns, one):
+        text = waypost.config.read_text()
+        if "nothing" in new:
+            table = text[text.index("[powerdns]") : text.index("[[zone]]")]
+            waypost.config.write_text(text.replace(table, "").replace("[server]", "[server]\nlisten = ['127.0.0.1:1']"))
+        else:
+            replace(waypost.config, (old, new))
+        said = waypost.reload(REFUSED)
+        assert "powerdns cannot change while waypost runs; restart it for that" in said
+        one.close()
+        powerdns.answers(TWO, NAME)
+        waypost.config.write_text(text)
+        waypost.reload(TAKEN)
 
 
 def test_a_worker_that_dies_costs_no_answer(tmp_path: Path) -> None:

@@ -91,6 +91,10 @@ def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None
         waypost.signal(signal.SIGKILL)
         waypost.end()
         assert len(transferred(port).nodes) > 10, "the other server goes on without waypost"
+        file.change(CHANGES)
+        waypost.start()
+        has_serial(port, file.serial, lambda: both_logs(waypost, server))
+        assert transferred(port) == transferred(waypost.port), both_logs(waypost, server)
 
 
 @ANY

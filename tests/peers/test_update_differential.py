@@ -23,7 +23,7 @@ import pytest
 from steering.wire import UPDATE
 from steering.zones.tsig import Key, Signer
 from tests.config.neighbours import Neighbour
-from tests.peers.programs import PATIENCE
+from tests.peers.programs import PATIENCE, need_program
 from tests.peers.transfers import KEY_TEXT
 from tests.steering.running import Waypost
 
@@ -122,12 +122,14 @@ def transfer(port: int) -> set[str]:
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Servers]:
+    for program in ("named", "knotd"):
+        need_program(program)
     for name in ALL:
         (tmp_path / name).mkdir()
         (tmp_path / name / "com.zone").write_text(ZONE)
+    waypost = Waypost(tmp_path / "waypost", WAYPOST)
     named = Neighbour.configured("named", tmp_path / "named", NAMED)
     knotd = Neighbour.configured("knotd", tmp_path / "knotd", KNOT)
-    waypost = Waypost(tmp_path / "waypost", WAYPOST)
     try:
         waypost.start()
         with named.running("example.com"), knotd.running("example.com"):

@@ -27,12 +27,13 @@ from steering import control
 from steering.balance.pools import Verdict
 from steering.control import FIRST_RESULTS_MARGIN, GEO_INTERVAL, STALL_LIMIT, Control, without_answers
 from steering.health.keeper import HealthKeeper
-from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status
+from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Status, Taken
 from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError
 from steering.problems import ConfigurationError
 from steering.serve.http import HttpError
-from steering.settings import Http, Settings, load_settings
+from steering.settings import Http, Settings
+from steering.settings_file import load_settings
 from steering.state_files import Running, read_overrides, read_running, write_rows, write_running
 from steering.zones.tsig import Key
 from tests.geodata.mmdb import write_networks
@@ -148,12 +149,12 @@ class FakeWorker:
 
     def __init__(self) -> None:
         self.told: list[msgspec.Struct] = []
-        self.says, self._received = trio.open_memory_channel[Hello | Counted](10)
+        self.says, self._received = trio.open_memory_channel[Hello | Taken | Counted](10)
 
     def send(self, message: msgspec.Struct) -> None:
         self.told.append(message)
 
-    def __aiter__(self) -> AsyncIterator[Hello | Counted]:
+    def __aiter__(self) -> AsyncIterator[Hello | Taken | Counted]:
         return self._received.__aiter__()
 
 
@@ -512,6 +513,30 @@ class TestFeed:
         assert worker.told == [first], "a result that changes nothing is not told"
         stage.give(DOWN)
         assert worker.told[1:] == [HealthChanged((OriginHealth("site", "site-1", Verdict(False, 1.0, rtt=0.01)),))]
+
+    async def test_zones_are_served_when_every_worker_has_taken_the_last_configuration(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served: list[int] = []
+        monkeypatch.setattr(stage.control._zones, "serve", lambda: served.append(len(served)))
+        await stage.taken()
+        one, two = await stage.connect(), await stage.connect()
+
+        async def take(worker: FakeWorker) -> int:
+            await worker.says.send(Taken())
+            await wait_all_tasks_blocked()
+            return len(served)
+
+        assert await take(one) == 0
+        stage.control._configure_workers()
+        assert await take(two) == 0
+        assert await take(one) == 0
+        await two.says.send(Hello(2, 200))
+        assert await take(two) == 1
+        stage.control._configure_workers()
+        await two.says.aclose()
+        await wait_all_tasks_blocked()
+        assert await take(one) == 2, "who is gone holds nobody up"
 
     async def test_who_is_fed_is_in_the_status(self, stage: Stage) -> None:
         await stage.taken()

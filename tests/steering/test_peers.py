@@ -25,7 +25,8 @@ from steering.messages import Notified
 from steering.peers import Peers, is_permitted, is_transfer_request, is_update
 from steering.ratelimit import Decision
 from steering.respond import respond, respond_update
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.values import Permission
 from steering.world import World, make_world
 from steering.zones import transfer as transfer_module

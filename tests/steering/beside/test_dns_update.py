@@ -1,5 +1,6 @@
 """Dynamic updates: the messages that are sent, and what a name server may reply."""
 
+import socket
 import struct
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import dns.tsig
 import dns.update
 import pytest
 import trio
+import trio.testing
 
 from steering.beside.dns_update import DnsTarget, DnsUpdate
 from steering.beside.update import Change, UpdateError
@@ -108,7 +110,43 @@ async def test_a_reply_without_a_signature_counts_for_nothing() -> None:
         made.tsig = None
         return made.to_wire()
 
-    assert isinstance(await ask(reply, "read", *CHANGE_PLACE, key=KEY), str)
+    assert "its reply is not signed" in str(await ask(reply, "read", *CHANGE_PLACE, key=KEY))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (dns.rcode.BADSIG, "it has another secret for our key"),
+        (dns.rcode.BADKEY, "it does not know our key"),
+        (dns.rcode.BADTIME, "its clock and ours differ"),
+    ],
+)
+async def test_what_is_wrong_with_the_key_is_told(error: int, text: str) -> None:
+    def reply(message: dns.message.Message) -> bytes:
+        made = dns.message.make_response(message)
+        made.set_rcode(dns.rcode.NOTAUTH)
+        made.use_tsig(KEY, tsig_error=error)
+        return made.to_wire()
+
+    assert text in str(await ask(reply, "write", [CHANGE], key=KEY))
+
+
+async def test_who_resets_the_connection_is_one_that_ends_it() -> None:
+    """Closing while there is something to be read is a reset."""
+    async with trio.open_nursery() as nursery:
+
+        async def serve(stream: trio.SocketStream) -> None:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await stream.aclose()
+
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        update = DnsUpdate(zone=name("@"), server=Peer("127.0.0.1", listener.socket.getsockname()[1]))
+        for _ in range(3):
+            with pytest.raises(UpdateError, match="it ends the connection"):
+                await DnsTarget(update, None).read(*CHANGE_PLACE)
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_is_there_is_in_canonical_form() -> None:

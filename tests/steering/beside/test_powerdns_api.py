@@ -106,6 +106,7 @@ async def test_what_is_there_is_read_and_replaced() -> None:
     patch = api.requests[-1]
     assert (patch.method, patch.target) == (b"PATCH", b"/api/v1/servers/localhost/zones/example.com.")
     assert (b"x-api-key", b"k") in list(patch.headers)
+    assert [request.method for request in api.requests[-2:]] == [b"GET", b"PATCH"], "read just before"
 
 
 async def test_what_is_another_than_before_is_left() -> None:

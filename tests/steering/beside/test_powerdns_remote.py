@@ -19,7 +19,7 @@ from steering.beside.powerdns_remote import (
     reply_untrusted,
     zone_id,
 )
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 from steering.wire import OWNER, render_record
 from steering.world import World
 from steering.zones.store import Store
@@ -247,6 +247,16 @@ def test_a_record_that_a_primary_has_garbled_is_an_error(tmp_path: Path) -> None
 @pytest.mark.parametrize("method", ["setNotified", "getUpdatedMasters", "getDomainKeys", "", "startTransaction"])
 def test_what_is_not_done_is_false(world: World, method: str) -> None:
     assert ask(world, method, name="example.com.") is False
+
+
+def test_what_has_expired_is_not_there(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        world.zones.end()
+        world.zones.store.note_timers(name(""), b"", expired=True)
+        world.zones.begin()
+        assert ask(world, "list", zonename="example.com.") is False
+        for owner in ("", "www.", "a.b.", "b."):
+            assert look_up(world, f"{owner}example.com.") == []
 
 
 def test_there_is_no_metadata(world: World) -> None:

@@ -114,5 +114,5 @@ def test_zones_of_others_are_shown() -> None:
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "update of a. at 192.0.2.1:53: as it should be" in shown
-    assert "update of b. at 192.0.2.1:53: somebody else has written there, 2 times" in shown
+    assert "update of b. at 192.0.2.1:53: somebody else has written there (conflicts: 2; see the log)" in shown
     assert "update of c. at 192.0.2.1:53: it says [red]" in shown

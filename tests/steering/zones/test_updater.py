@@ -14,7 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from steering.messages import UpdateAsked, UpdateDone
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.wire import FORMERR, IN, MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, UPDATE, A
 from steering.zones import load as load_module
 from steering.zones import store as store_module
