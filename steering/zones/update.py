@@ -1,6 +1,6 @@
 """Dynamic update (RFC 2136), the pure part: a message, and what is there, to what is there afterwards.
 
-    form (3.4.1, and 3.2.5 as far as it is form) ─> who may (peers.py) ─> prerequisites (3.2) ─> the records (3.4.2)
+    form (3.4.1, and 3.2.5 as far as it is form) ─> who may (peers.py) ─> RDATA ─> prerequisites (3.2) ─> records
 
 Form and permission come before the prerequisites, which the RFC has first: a worker can judge them alone.
 
