@@ -34,12 +34,11 @@ async def check(scheme: str, address: str, port: int, monitor: HttpFields, tools
     connection. OSError or trio.BrokenResourceError if a connection fails."""
     place = first_place(scheme, address, port, monitor)
     for redirections in range(1 + MOST_REDIRECTIONS):
-        request = h11.Request(
-            method=monitor.method, target=place.path, headers=header_of(place, monitor, redirections == 0)
-        )
         waiting_for.set("connect")
         async with connected(address, place.port, monitor.source) as (connection, rtt):
             found = Result(True, Reason.OK, rtt=rtt)
+            header = header_of(place, monitor, redirections == 0)
+            request = h11.Request(method=monitor.method, target=place.path, headers=header)
             try:
                 if place.scheme == "https":
                     context, warn_days = tools.tls_context(monitor.allow_insecure), monitor.certificate_warning_days

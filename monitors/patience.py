@@ -14,8 +14,9 @@ from types import TracebackType
 
 import trio
 
-TURN = 0.004
-"""Seconds beyond its sleep that a turn of the loop takes at most of a timeout."""
+TURN = 0.01
+"""Seconds beyond its sleep that a turn of the loop takes at most of a timeout. The shortest timeout is ten of them; and
+it is more than thousands of probes need in a turn: their timeouts would else come late, and too many of them wait."""
 
 GRAIN = 0.004
 """Deadlines are whole multiples of these seconds: those that are near to each other come together, as waking costs more

@@ -41,9 +41,11 @@ everything else. Memory needs no limit, as a target has one probe at a time: som
 PROCESSES = 500
 """Commands that run at the same time."""
 
-COLLECTOR_THRESHOLDS = (10_000, 5, 200)
-"""Of Python's garbage collector, which would otherwise take thousands of probes that wait for garbage, and go through
-all of them for a tenth of a second, several times a minute."""
+COLLECT_AT_LEAST = 10_000
+COLLECT_PER_TARGET = 64
+"""Allocations after which Python's collector looks for garbage among what is new: so many at least, and so many for
+each target. It would otherwise go through the thousands of probes that wait for silent targets, each of 50 objects or
+more, for a tenth of a second, again and again. Checks leave no garbage."""
 
 FIRST_PROBES_PER_SECOND = 500.0
 """The pace of first probes, unless there are so many targets that they are always probed faster than that."""
@@ -73,7 +75,7 @@ async def open_scheduler(
     the scheduler. At the end everything that runs is cancelled, and unreported.
     """
     thresholds = gc.get_threshold()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    _set_collector(0)
     try:
         async with open_tools() as tools, trio.open_nursery() as nursery:
             scheduler = Scheduler(nursery, on_result, probe or (lambda target: probes.probe(target, tools)), tools)
@@ -152,6 +154,7 @@ class Scheduler:
                 self._push(self._next_first_probe, watch)
                 self._next_first_probe += 1 / pace
         self._longest_timeout = max((target.monitor.timeout for target in wanted.values()), default=0.0)
+        _set_collector(len(wanted))
         self._sleep.cancel()
 
     async def wait_first_results(self, targets: Iterable[Target], deadline_seconds: float) -> set[Target]:
@@ -164,7 +167,7 @@ class Scheduler:
         with trio.move_on_after(deadline_seconds):
             for target, watch in wanted.items():
                 if watch is not None and watch.target == target:
-                    await watch.settled.wait()
+                    await watch.wait_settled()
         return {target for target, watch in wanted.items() if not (watch and watch.target == target and watch.reported)}
 
     def find(self, monitor: str, address: str) -> Target | None:
@@ -255,7 +258,7 @@ class Scheduler:
                 limit.release()
             if not watch.dropped:
                 watch.reported = True
-                watch.settled.set()
+                watch.settle()
                 self._on_result(watch.target, result)
         watch.running = None
 
@@ -273,7 +276,7 @@ class Scheduler:
 class _Watch:
     """A watched target: its grid of due times, and how far it has come."""
 
-    __slots__ = ("_grid", "dropped", "duration", "reported", "running", "settled", "target")
+    __slots__ = ("_grid", "_settled", "dropped", "duration", "reported", "running", "target")
 
     def __init__(self, target: Target, opened: float) -> None:
         self.target = target
@@ -281,7 +284,7 @@ class _Watch:
         self.dropped = False
         self.reported = False
         self.duration: float | None = None
-        self.settled = trio.Event()
+        self._settled: trio.Event | None = None  # made when it is waited for: there are many of us
         key = f"{target.monitor.name} {target.endpoint}".encode()
         phase = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
         self._grid = opened + phase * target.monitor.interval
@@ -294,11 +297,26 @@ class _Watch:
         missed = max(0, math.ceil((now - self._grid) / interval) - place)
         return self._grid + (place + missed) * interval, missed
 
+    async def wait_settled(self) -> None:
+        """Until it has been reported or dropped."""
+        if not (self.reported or self.dropped):
+            if self._settled is None:
+                self._settled = trio.Event()
+            await self._settled.wait()
+
+    def settle(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+
     def drop(self) -> None:
         self.dropped = True
-        self.settled.set()
+        self.settle()
         if self.running is not None:
             self.running.cancel()
+
+
+def _set_collector(targets: int) -> None:
+    gc.set_threshold(max(COLLECT_AT_LEAST, COLLECT_PER_TARGET * targets))
 
 
 def allow_files() -> int:

@@ -2,12 +2,13 @@
 
 import ssl
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
 
-from monitors.monitor import Monitor, Result
+from monitors.address import HostName, is_host_name
+from monitors.monitor import Monitor, Result, Target
 
 DAY = 86400
 
@@ -23,12 +24,26 @@ class TlsMonitor(Monitor, frozen=True, kw_only=True):
     certificate_warning_days: Annotated[int, Meta(ge=0, le=365)] = 14
 
 
-def make_context(allow_insecure: bool) -> ssl.SSLContext:
-    """TLS 1.2 or later, trusting what OpenSSL trusts here, for which SSL_CERT_FILE and SSL_CERT_DIR may stand.
+class ServerNameMonitor(TlsMonitor, frozen=True, kw_only=True):
+    """The part of the kinds whose certificate must be for `server_name`, or else for the address as it is configured,
+    which may be a host name."""
+
+    server_name: HostName | None = None
+
+    def towards(self, target: Target) -> Self:
+        monitor = super().towards(target)
+        if self.server_name is None and is_host_name(target.address):
+            return msgspec.structs.replace(monitor, server_name=target.address)
+        return monitor
+
+
+def make_context(allow_insecure: bool, ca_file: str | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later, trusting the certificates of a file, or else what OpenSSL trusts here, for which SSL_CERT_FILE
+    and SSL_CERT_DIR may stand. OSError.
 
     Reads some hundred certificates: not for every check.
     """
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # of a system that would take less, too
     if allow_insecure:
         context.check_hostname = False

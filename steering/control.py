@@ -81,7 +81,8 @@ from steering.serve.control_socket import serve_control
 from steering.serve.feed import Connection, serve_feed
 from steering.serve.http import HttpError, HttpServer, open_http
 from steering.served_zones import ServedZones
-from steering.settings import Origin, Pool, Server, Settings, load_settings
+from steering.settings import Origin, Pool, Server, Settings
+from steering.settings_file import load_settings
 from steering.state_files import (
     NOTIFY_FOLDER,
     Running,

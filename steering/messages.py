@@ -91,6 +91,7 @@ class UpdateAsked(msgspec.Struct, frozen=True, tag=True):
     deadline: float
     """Of the system's monotonic clock, in seconds: the client is told then that it failed, so it must not be applied
     any more."""
+    client: str
     packet: bytes
 
 
@@ -103,8 +104,8 @@ class UpdateDone(msgspec.Struct, frozen=True, tag=True):
     apex: bytes = b""
     serial: int | None = None
     """The new one; None: nothing has changed."""
-    reason: str = ""
-    """Why it was not made."""
+    told: str = ""
+    """For the log: who asked, and what has changed or why it was not made."""
 
 
 class Secondaries(msgspec.Struct, frozen=True, tag=True):

@@ -55,8 +55,8 @@ TRANSFERS = (AXFR, IXFR)
 Answer = Callable[[bytes, int], bytes | None]
 """A plain question, and the octets to be left free for a signature, to its reply."""
 
-AskUpdate = Callable[[bytes, Later], bool]
-"""An update that may be made, and the reply to it; False if nobody can be asked."""
+AskUpdate = Callable[[bytes, str, Later], bool]
+"""An update that may be made, the client's address, and the reply; False if nobody can be asked."""
 
 
 class Peers:
@@ -68,7 +68,7 @@ class Peers:
         zones: Iterable[Zone],
         keys: Iterable[Key],
         notified: Callable[[Notified], None],
-        ask_update: AskUpdate = lambda _packet, _later: False,
+        ask_update: AskUpdate = lambda _packet, _client, _later: False,
     ) -> None:
         """`notified` hears of every NOTIFY that counts, `ask_update` of every update that may be made."""
         self.store = store
@@ -82,10 +82,7 @@ class Peers:
     ) -> bytes | None:
         """The reply to a packet of one message; `answer` answers what turns out to be a plain question."""
         try:
-            message = parse_message_untrusted(packet)
-            signer = self._verify_untrusted(packet, message, now)
-        except BadPacket as bad:
-            return None if bad.rcode is None else render_error(packet, bad.rcode)
+            message, signer = self._open_untrusted(packet, now)
         except _AnsweredError as answered:
             return answered.reply
         room = signer.key.room if signer is not None else 0
@@ -104,10 +101,7 @@ class Peers:
     ) -> bytes | Transfer | None:
         """The reply to a request for a transfer that came over TCP, or the transfer, which must be closed."""
         try:
-            message = parse_message_untrusted(packet)
-            signer = self._verify_untrusted(packet, message, now)
-        except BadPacket as bad:
-            return None if bad.rcode is None else render_error(packet, bad.rcode)
+            message, signer = self._open_untrusted(packet, now)
         except _AnsweredError as answered:
             return answered.reply
         rcode = self._judge_transfer(message, client, signer, reader)
@@ -119,14 +113,20 @@ class Peers:
         reply = _render_rcode(message, rcode)
         return reply if signer is None else signer.sign(reply, now)
 
-    def _verify_untrusted(self, packet: bytes, message: Message, now: float) -> Signer | None:
-        """What signs the reply; raises _AnsweredError for a signature that proves nothing, or BadPacket."""
-        if message.signature is None:
-            return None
+    def _open_untrusted(self, packet: bytes, now: float) -> tuple[Message, Signer | None]:
+        """The message, and what signs the reply; raises _AnsweredError for no message, or a signature that proves
+        nothing."""
         try:
-            return verify_request_untrusted(packet, message.signature, self.keys, now)
-        except SignatureError as error:
-            raise _AnsweredError(error.sign(_render_rcode(message, NOTAUTH), message.signature, now)) from error
+            message = parse_message_untrusted(packet)
+            if message.signature is None:
+                return message, None
+            try:
+                return message, verify_request_untrusted(packet, message.signature, self.keys, now)
+            except SignatureError as error:
+                reply = error.sign(_render_rcode(message, NOTAUTH), message.signature, now)
+                raise _AnsweredError(reply) from error
+        except BadPacket as bad:
+            raise _AnsweredError(None if bad.rcode is None else render_error(packet, bad.rcode)) from bad
 
     def _judge_transfer(self, message: Message, client: str, signer: Signer | None, reader: StoreReader) -> int:
         """The RCODE of a request for a transfer; NOERROR if it may have it."""
@@ -150,15 +150,12 @@ class Peers:
         if rcode != NOERROR:
             return _render_rcode(message, rcode)
         size = PLAIN_UDP_SIZE if message.edns_size is None else min(max(message.edns_size, PLAIN_UDP_SIZE), UDP_PAYLOAD)
-        return answer_over_udp(self.store, message.name, message, size - room)
+        return answer_over_udp(self.store, message.name, message, size - room) or _render_rcode(message, SERVFAIL)
 
     def update_untrusted(self, packet: bytes, client: str, now: float, reader: StoreReader) -> bytes | Later | None:
         """Ask for an update, if it is one that may be made; the reply to it."""
         try:
-            message = parse_message_untrusted(packet)
-            signer = self._verify_untrusted(packet, message, now)
-        except BadPacket as bad:
-            return None if bad.rcode is None else render_error(packet, bad.rcode)
+            message, signer = self._open_untrusted(packet, now)
         except _AnsweredError as answered:
             return answered.reply
 
@@ -171,26 +168,23 @@ class Peers:
             self._judge_update_untrusted(message, client, signer, reader)
         except UpdateError as error:
             return render(error.rcode)
-        return later if self.ask_update(packet, later) else render(SERVFAIL)
+        return later if self.ask_update(packet, client, later) else render(SERVFAIL)
 
     def _judge_update_untrusted(
         self, message: Message, client: str, signer: Signer | None, reader: StoreReader
     ) -> None:
         """Raise UpdateError for what is no update, or may not be made (RFC 2136 sections 3.1, 3.3 and 3.4.1)."""
-        if message.rrtype != SOA or message.rrclass != IN:
+        if message.rrtype != SOA:
             raise UpdateError(FORMERR, "not a zone section of one SOA")
-        if message.name not in reader.zones:
+        if message.rrclass != IN or message.name not in reader.zones:
             raise UpdateError(NOTAUTH, "not a zone of ours")
         zone = self.zones.get(message.name)
         entries = [each for each in zone.allow_update if is_permitted([each], client, signer)] if zone else []
         if not entries:
             raise UpdateError(REFUSED, "from who may not")
         check_update_untrusted(message)
-        for record in message.authorities:
-            if not any(
-                is_named(record.owner, each.names) and (not each.types or record.rrtype in each.types)
-                for each in entries
-            ):
+        for owner, rrtype in {(record.owner, record.rrtype) for record in message.authorities}:
+            if not any(is_named(owner, each.names) and (not each.types or rrtype in each.types) for each in entries):
                 raise UpdateError(REFUSED, "of what who asks may not")
 
     def _take_notify(self, message: Message, client: str, signer: Signer | None) -> int:
@@ -240,9 +234,9 @@ def is_permitted(permissions: Iterable[Permission | UpdatePermission], client: s
 
 
 class _AnsweredError(Exception):
-    """There is nothing to do but to send this reply."""
+    """There is nothing to do but to send this reply; None is silence."""
 
-    def __init__(self, reply: bytes) -> None:
+    def __init__(self, reply: bytes | None) -> None:
         super().__init__()
         self.reply = reply
 

@@ -133,11 +133,13 @@ async def _obey(nursery: trio.Nursery, connection: Connection[ToSecondaries]) ->
             updater.replace(message.settings)
         elif isinstance(message, UpdateAsked):
             if updater is not None:
-                done = await trio.to_thread.run_sync(updater.update, message, time.monotonic)
-                if done.reason:
-                    logger.info("zone %s: an update was not made: %s", name_to_text(done.apex), done.reason)
+                # At the end nobody waits for it: it may wait for a lock itself, and what it had not answered failed.
+                done = await trio.to_thread.run_sync(updater.update, message, time.monotonic, abandon_on_cancel=True)
+                if done.rcode:
+                    level = logging.ERROR if done.rcode == SERVFAIL else logging.INFO
+                    logger.log(level, "zone %s: not updated %s", name_to_text(done.apex), done.told)
                 elif done.serial is not None:
-                    logger.info("zone %s: serial %d, by an update", name_to_text(done.apex), done.serial)
+                    logger.info("zone %s: serial %d, updated %s", name_to_text(done.apex), done.serial, done.told)
                 connection.send(done)
         elif refresher is not None:
             refresher.notify(message.apex)

@@ -49,8 +49,9 @@ def write_running(running: Running) -> None:
     """Keep what is in force; a disk that is full costs a restarted control its memory, and nobody an answer."""
     try:
         replace_file(Path(running.settings.server.state) / RUNNING_FILE, msgspec.msgpack.encode(running))
-    except OSError:
-        logger.exception("the configuration in force could not be kept for a restart of control")
+    except OSError as error:
+        trouble = "the configuration in force could not be kept for a restart of control: %s"
+        logger.error(trouble, error)  # noqa: TRY400 - a full disk is no fault of ours
 
 
 def read_running(state: Path) -> Running | None:

@@ -50,6 +50,8 @@ from steering.zones.transfer import Transfer
 
 COUNT_INTERVAL = 1.0
 """Seconds between two reports of the counters to control."""
+NOTIFY_INTERVAL = 1.0
+"""Seconds between two times that control is told of NOTIFYs; the first one goes at once."""
 EXPIRE_INTERVAL = 0.5
 """Seconds between two looks for clients that have waited for control for too long."""
 
@@ -71,6 +73,9 @@ class Worker:
         self._zones = StoreReader(store)
         self._control: Connection[ToWorker] | None = None
         """None while control is away: who is not heard then asks again, or the zone's own timers do."""
+        self._notified: dict[bytes, Notified] = {}
+        """By zone, what control is still to be told: once, however often a flood says it."""
+        self._heard = trio.Event()
         self._waiting = Waiting(random.getrandbits(48))
         self._world: World | None = None
         self._configured = trio.Event()
@@ -140,6 +145,7 @@ class Worker:
         self._control = connection
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report, connection)
+            nursery.start_soon(self._pass_on_notified, connection)
             async for message in connection:
                 if isinstance(message, UpdateDone):
                     self._waiting.finish(message.number, message.rcode)
@@ -172,14 +178,23 @@ class Worker:
         return make_world(message.settings, self._zones, maps, _health_of(message.health), cookies, judge, peers)
 
     def _tell_notified(self, notified: Notified) -> None:
-        if self._control is not None:
-            self._control.send(notified)
+        self._notified[notified.apex] = notified
+        self._heard.set()
 
-    def _ask_update(self, packet: bytes, later: Later) -> bool:
+    async def _pass_on_notified(self, connection: Connection[ToWorker]) -> None:
+        while True:
+            await self._heard.wait()
+            self._heard = trio.Event()
+            for notified in self._notified.values():
+                connection.send(notified)
+            self._notified.clear()
+            await trio.sleep(NOTIFY_INTERVAL)
+
+    def _ask_update(self, packet: bytes, client: str, later: Later) -> bool:
         asked = self._waiting.add(later, time.monotonic()) if self._control is not None else None
         if self._control is None or asked is None:
             return False
-        self._control.send(UpdateAsked(self._end.number, *asked, packet))
+        self._control.send(UpdateAsked(self._end.number, *asked, client, packet))
         return True
 
     async def _expire(self) -> None:

@@ -24,6 +24,7 @@ from monitors.monitor import Port, one_line
 from monitors.notify.event import Message
 from monitors.notify.notifier import DeliveryError, FileName, Notifier
 from monitors.notify.wording import describe, footnotes, title
+from monitors.tls import make_context
 from monitors.tools import Tools
 
 HostName = Annotated[
@@ -110,15 +111,12 @@ async def deliver(notifier: EmailNotifier, message: Message, tools: Tools) -> No
 def _read_files(notifier: EmailNotifier) -> tuple[ssl.SSLContext, str]:
     """In a thread: anew for each attempt, so that a file that was replaced counts."""
     try:
-        context = ssl.create_default_context(cafile=notifier.ca_file)
+        context = make_context(notifier.allow_insecure, notifier.ca_file)
         password = Path(notifier.password_file).read_text("utf-8") if notifier.password_file else ""
     except UnicodeDecodeError as error:
         raise DeliveryError(f"{notifier.password_file}: not UTF-8 text") from error
     except OSError as error:
         raise DeliveryError(f"{error.filename or notifier.ca_file}: {error.strerror or error}") from error
-    if notifier.allow_insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return context, password.partition("\n")[0].rstrip("\r")
 
 
@@ -148,11 +146,14 @@ class _Session:
             await client.connect()
             await self._hand_in(client)
             try:
-                await asyncio.wait_for(client.quit(), QUIT_SECONDS)
+                await asyncio.wait_for(client.execute_command(b"QUIT"), QUIT_SECONDS)
             except (aiosmtplib.SMTPException, OSError):
                 pass  # TimeoutError is an OSError; the mail is accepted
         finally:
+            transport = client.transport
             client.close()
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()  # TLS would wait for the goodbye of the other end
 
     async def _hand_in(self, client: aiosmtplib.SMTP) -> None:
         notifier = self._notifier

@@ -64,7 +64,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What one delivery says, whatever the kind of notifier."""
 
-    identifier: str
+    identifier: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}\Z")]
     """The same at every attempt: a receiver that is told twice can know."""
     notifier: str
     made: UnixTime

@@ -20,6 +20,7 @@ from monitors.failure import explain
 from monitors.notify.event import Message, label
 from monitors.notify.notifier import DeliveryError, FileName, Notifier
 from monitors.notify.wording import describe, footnotes, time_in_words, title
+from monitors.tls import make_context
 from monitors.tools import Tools
 
 URL = r"^https?://[!-~]+\Z"
@@ -109,14 +110,11 @@ def _read_files(notifier: WebhookNotifier) -> tuple[str, ssl.SSLContext]:
         url = notifier.url or Path(notifier.url_file or "").read_text("utf-8").strip()
         if not re.match(URL, url):
             raise DeliveryError(f"{notifier.url_file}: no URL of http or https")
-        context = ssl.create_default_context(cafile=notifier.ca_file)
+        context = make_context(notifier.allow_insecure, notifier.ca_file)
     except UnicodeDecodeError as error:
         raise DeliveryError(f"{notifier.url_file}: not UTF-8 text") from error
     except OSError as error:
         raise DeliveryError(f"{error.filename or notifier.ca_file}: {error.strerror or error}") from error
-    if notifier.allow_insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return url, context
 
 

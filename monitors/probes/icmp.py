@@ -40,6 +40,11 @@ async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
     if monitor.count == 1:
         trace_step("echo request")
         return await tools.pinger.ping(address, monitor.source, monitor.size)
+    return await _probe_often(address, monitor, tools)
+
+
+async def _probe_often(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
+    """With several requests."""
     needed = monitor.count - monitor.max_loss
     gap = min(LONGEST_GAP, monitor.timeout / 2 / monitor.count)
     round_trips: list[float] = []

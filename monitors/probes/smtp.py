@@ -7,34 +7,32 @@ import socket
 import ssl
 from collections.abc import Iterator
 from time import time
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import aiosmtplib
 import msgspec
 import trio
 from msgspec import Meta
 
-from monitors.address import HostName, family_of, is_host_name, source_towards
+from monitors.address import HostName, family_of, source_towards
 from monitors.failure import explain
-from monitors.monitor import Port, Reason, Result, Target
-from monitors.tls import TlsMonitor, note_certificate
+from monitors.monitor import Port, Reason, Result
+from monitors.tls import ServerNameMonitor, note_certificate
 from monitors.tools import Tools, current_trace, trace_step, waiting_for
 
 Mailbox = Annotated[str, Meta(pattern=r"^[!-;=?-~]*\Z", max_length=254)]
 """What stands between < and >; empty for the null sender."""
 
 
-class SmtpMonitor(TlsMonitor, frozen=True, kw_only=True, tag="smtp"):
+class SmtpMonitor(ServerNameMonitor, frozen=True, kw_only=True, tag="smtp"):
     """`helo` is the host name said in EHLO; None means the name of the machine that checks.
 
-    The certificate must be for `server_name`, or else for the address as it is configured, which may be a host name.
     `expected_code` is that of the reply to RCPT TO, or to MAIL FROM if that comes last; None means any 2xx.
     """
 
     port: Port = 25
     starttls: Literal["off", "offered", "required"] = "off"
     tls: bool = False
-    server_name: HostName | None = None
     helo: HostName | None = None
     mail_from: Mailbox | None = None
     rcpt_to: Mailbox | None = None
@@ -52,12 +50,6 @@ class SmtpMonitor(TlsMonitor, frozen=True, kw_only=True, tag="smtp"):
             yield "rcpt_to", "only with mail_from"
         if self.mail_from is None and self.expected_code is not None:
             yield "expected_code", "only with mail_from"
-
-    def towards(self, target: Target) -> Self:
-        monitor = super().towards(target)
-        if self.server_name is None and is_host_name(target.address):
-            return msgspec.structs.replace(monitor, server_name=target.address)
-        return monitor
 
 
 async def probe(address: str, monitor: SmtpMonitor, tools: Tools) -> Result:

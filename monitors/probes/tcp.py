@@ -6,27 +6,23 @@ Without these, the connection is closed at once, without a byte sent.
 
 from collections.abc import Iterator
 from time import time
-from typing import Self
 
 import msgspec
 import trio
 
-from monitors.address import HostName, is_host_name
 from monitors.connection import connected, start_tls
-from monitors.monitor import Port, Reason, Result, Target
+from monitors.monitor import Port, Reason, Result
 from monitors.payload import REPLY_BYTES, Payload, show
-from monitors.tls import TlsMonitor, note_certificate
+from monitors.tls import ServerNameMonitor, note_certificate
 from monitors.tools import Tools, waiting_for
 
 
-class TcpMonitor(TlsMonitor, frozen=True, kw_only=True, tag="tcp"):
-    """`port` has no default: there is no usual one. With `tls`, the certificate must be for `server_name`, or else for
-    the address as it is configured, which may be a host name. `send` goes out first; `expect` must be in the first
-    10 KB that come back."""
+class TcpMonitor(ServerNameMonitor, frozen=True, kw_only=True, tag="tcp"):
+    """`port` has no default: there is no usual one. `send` goes out first; `expect` must be in the first 10 KB that
+    come back."""
 
     port: Port
     tls: bool = False
-    server_name: HostName | None = None
     send: Payload | None = None
     expect: Payload | None = None
 
@@ -35,12 +31,6 @@ class TcpMonitor(TlsMonitor, frozen=True, kw_only=True, tag="tcp"):
             yield "server_name", "only with tls = true"
         if not self.tls and self.allow_insecure:
             yield "allow_insecure", "only with tls = true"
-
-    def towards(self, target: Target) -> Self:
-        monitor = super().towards(target)
-        if self.server_name is None and is_host_name(target.address):
-            return msgspec.structs.replace(monitor, server_name=target.address)
-        return monitor
 
 
 async def probe(address: str, monitor: TcpMonitor, tools: Tools) -> Result:

@@ -31,7 +31,8 @@ from steering.commands.command import (
 from steering.offline import answers as offline
 from steering.offline.answers import Client, Told
 from steering.offline.traffic import PlaceTraffic, show_shares
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 from steering.values import parse_country, parse_network, parse_subdivision
 
 

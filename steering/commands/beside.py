@@ -8,7 +8,7 @@ from pathlib import Path
 from steering.beside.ways import WAYS, options_of, render
 from steering.commands.command import GOOD, Command, UsageError, print_json
 from steering.problems import did_you_mean
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 from steering.values import parse_listen, parse_name
 from steering.wire import name_to_text
 

@@ -17,7 +17,8 @@ from steering.commands.command import BAD, GOOD, Command, add_config, add_json, 
 from steering.offline import answers as offline
 from steering.prepare import load_places
 from steering.problems import SettingsError
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 from steering.world import rules_in_use
 from steering.zones.check import ZoneWarning, check_zone
 from steering.zones.load import LoadReport, ZonesError

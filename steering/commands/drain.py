@@ -3,7 +3,7 @@
 import argparse
 
 from steering.commands.command import Command, UsageError, add_config, add_order, duration, order_origins
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from steering.commands.command import (
     order_origins,
     print_json,
 )
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

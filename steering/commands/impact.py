@@ -23,7 +23,7 @@ from steering.offline import answers as offline
 from steering.offline.answers import Offline
 from steering.offline.traffic import Change, PlaceTraffic, find_changes, show_shares, sum_shares
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 from steering.wire import name_to_text
 
 

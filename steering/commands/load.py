@@ -5,7 +5,7 @@ import math
 
 from steering.commands.command import GOOD, Command, UsageError, add_config, ask_running
 from steering.problems import did_you_mean
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

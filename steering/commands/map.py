@@ -21,7 +21,7 @@ from steering.offline import answers as offline
 from steering.offline.answers import Offline
 from steering.offline.traffic import NO_ANSWER, sum_shares
 from steering.offline.worldmap import Country, Legend, draw_map
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,7 +35,8 @@ from steering.health.judgement import Watch, judge_watches
 from steering.health.keeper import OriginName, watches_of
 from steering.log import start_log
 from steering.problems import did_you_mean
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 from steering.supervisor import supervise
 from steering.worker import run_worker
 

@@ -10,7 +10,8 @@ from steering.commands.command import BAD, Command, UsageError, add_config
 from steering.control import run_control
 from steering.log import start_log
 from steering.process import UnixAddress
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 from steering.supervisor import supervise
 from steering.worker import run_worker
 

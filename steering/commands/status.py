@@ -26,7 +26,8 @@ from steering.commands.command import (
 )
 from steering.messages import ExportStatus, OriginStatus, Status, UpdateStatus, ZoneStatus
 from steering.serve.control_socket import ControlError
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 
 WATCH_INTERVAL = 2.0
 """Seconds between two looks of --watch, unless it says otherwise."""

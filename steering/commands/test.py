@@ -46,7 +46,8 @@ from steering.offline.expectations import (
 )
 from steering.problems import Problem, SettingsError
 from steering.records import RECORDS_BY_TYPE
-from steering.settings import Settings, load_settings
+from steering.settings import Settings
+from steering.settings_file import load_settings
 
 OFFLINE_SAMPLES, OFFLINE_SHARE_SAMPLES = 20, 5_000
 SERVER_SAMPLES, SERVER_SHARE_SAMPLES = 3, 300

@@ -11,8 +11,8 @@ from typing import Any
 
 from steering.imports.source import Place, Report, Table
 from steering.problems import SECRET, Key, show_key
-from steering.reading import Document, read_document
-from steering.settings import CHECKS, Settings
+from steering.reading import Document
+from steering.settings_file import read_settings
 
 WHOLE = {"name", "type", "types", "address"}
 """Keys that make a table what it is: it goes with them."""
@@ -37,9 +37,7 @@ def fit(content: Table, report: Report) -> None:
 def _find_problems(content: Table) -> list[tuple[Key, str, bool]]:
     """Key, message, and whether the value is secret, in the order of the document."""
     document = Document(Path("waypost.toml"), content)
-    read_document(Settings, document)
-    for check in CHECKS:
-        document.problems += check(document)
+    read_settings(document)
     return [
         (key, message, any(key[:length] in document.secrets for length in range(1, len(key) + 1)))
         for key, message in sorted(document.problems, key=lambda problem: problem[0])

@@ -11,13 +11,15 @@ Rules
 - The label of a member is made from its name: it stays, whatever else changes. A member whose label changes at its
   producer begins anew (section 5.4).
 - Who is configured is no member, nor is a zone that would take a load balancer from its zone. Of two catalogs with
-  the same member, the one that stands first in the configuration has it.
-- No property of a member counts: groups and changes of ownership are not there.
+  the same member, the one has it that has it already (section 5.2): `owner` says which, as the store knows it. If that
+  is neither, it is the one that stands first in the configuration.
+- A member moves to another catalog when that is transferred and lists it, and the catalog that has it says so by `coo`
+  (section 4.4.1). It begins anew unless its label is the same in both. No other property of a member counts.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,6 +33,7 @@ TIMERS: Final = (3600, 900, 1_209_600, 0)
 """Refresh, retry, expire and negative TTL of the SOA of a catalog, in seconds."""
 
 _PTR: Final = 12
+_COO: Final = b"\3coo"
 _VERSION: Final = b"\x012"
 _NOWHERE: Final = b"\7invalid\0"
 
@@ -48,8 +51,16 @@ class Member(msgspec.Struct, frozen=True):
     """As it is in the catalog; another one means that the zone begins anew."""
 
 
-Catalogs = Mapping[bytes, Mapping[bytes, bytes]]
-"""Catalog → member → label."""
+class Listed(NamedTuple):
+    """What a catalog says of a member."""
+
+    label: bytes
+    new_owner: bytes | None = None
+    """The catalog that it may move to."""
+
+
+Catalogs = Mapping[bytes, Mapping[bytes, Listed]]
+"""Catalog → member."""
 
 
 def make_catalog(apex: bytes, members: Iterable[bytes], serial: int) -> list[Record]:
@@ -75,12 +86,14 @@ def members_of_producer(settings: Settings, apex: bytes) -> tuple[bytes, ...]:
     return tuple(sorted(zone.name for zone in settings.zones if zone.member_of == apex))
 
 
-def read_catalog_untrusted(apex: bytes, records: Iterable[Record]) -> dict[bytes, bytes]:
-    """The label of each member of a consumer's catalog; raises CatalogError."""
+def read_catalog_untrusted(apex: bytes, records: Iterable[Record]) -> dict[bytes, Listed]:
+    """The members of a consumer's catalog; raises CatalogError."""
     version, zones = b"\7version" + apex, b"\5zones" + apex
     versions: list[bytes] = []
     labels: set[bytes] = set()
     members: dict[bytes, bytes] = {}
+    new_owners: dict[bytes, bytes] = {}
+    """By label."""
     for owner, rrtype, _, rdata in records:
         if owner == version and rrtype == TXT:
             versions.append(rdata)
@@ -94,30 +107,66 @@ def read_catalog_untrusted(apex: bytes, records: Iterable[Record]) -> dict[bytes
                 raise CatalogError(f"it has more than {MEMBER_LIMIT} members")
             labels.add(label)
             members[member] = label
+        elif rrtype == _PTR and owner.startswith(_COO) and (node := owner[len(_COO) :])[node[0] + 1 :] == zones:
+            label = node[: node[0] + 1]
+            if label in new_owners:
+                raise CatalogError(f"{name_to_text(owner)} has more than one PTR record")
+            new_owners[label] = rdata.lower()
     if versions != [_VERSION]:
         raise CatalogError('it does not have "2", and nothing else, as its version')
-    return members
+    return {member: Listed(label, new_owners.get(label)) for member, label in members.items()}
 
 
-def find_members(settings: Settings, catalogs: Catalogs) -> tuple[dict[bytes, Member], list[str]]:
-    """The zones that the catalogs of a configuration add, by name; and in words, those that are refused."""
+def find_members(
+    settings: Settings, catalogs: Catalogs, owner: Callable[[bytes], bytes], transferred: bytes = b""
+) -> tuple[dict[bytes, Member], list[str]]:
+    """The zones that the catalogs of a configuration add, by name; and in words, those that are refused.
+
+    `owner` has the catalog that a zone came from so far, `transferred` is the catalog that has just come.
+    """
+    in_order = {zone.name: catalogs[zone.name] for zone in settings.zones if zone.name in catalogs}
+    owners = _find_owners(in_order, owner, transferred)
     configured = {zone.name for zone in settings.zones}
     steered = _names_below_zones(settings, configured)
     members: dict[bytes, Member] = {}
     refused: list[str] = []
     for catalog in settings.zones:
-        for name, label in catalogs.get(catalog.name, {}).items():
+        for name, listed in in_order.get(catalog.name, {}).items():
             if name in configured:
                 reason = "is a zone of the configuration"
             elif name in steered:
                 reason = "would have load balancers that are in a zone of the configuration"
-            elif name in members:
-                reason = f"is a member of {name_to_text(members[name].catalog)}"
+            elif owners.get(name, catalog.name) != catalog.name:
+                reason = f"is a member of {name_to_text(owners[name])}"
             else:
-                members[name] = Member(_make_zone(catalog, name), catalog.name, label)
+                members[name] = Member(_make_zone(catalog, name), catalog.name, listed.label)
                 continue
             refused.append(f"{name_to_text(name)} in the catalog {name_to_text(catalog.name)} {reason}")
     return members, refused
+
+
+def goes_on(catalogs: Catalogs, name: bytes, before: Member, after: Member) -> bool:
+    """Whether a member goes on with all its state; if it does not, it begins anew."""
+    if before.label != after.label or before.catalog == after.catalog:
+        return before.label == after.label
+    listed = catalogs.get(before.catalog, {}).get(name)
+    return listed is not None and listed.new_owner == after.catalog
+
+
+def _find_owners(catalogs: Catalogs, owner: Callable[[bytes], bytes], transferred: bytes) -> dict[bytes, bytes]:
+    """The catalog that has a zone, of those that several list."""
+    listing: dict[bytes, list[bytes]] = {}
+    for catalog, members in catalogs.items():
+        for name in members:
+            listing.setdefault(name, []).append(catalog)
+    owners = {}
+    for name, several in listing.items():
+        if len(several) > 1:
+            found = owner(name)
+            owners[name] = found if found in several else several[0]
+            if transferred in several and catalogs[owners[name]][name].new_owner == transferred:
+                owners[name] = transferred
+    return owners
 
 
 def add_members(settings: Settings, members: Mapping[bytes, Member]) -> Settings:

@@ -24,8 +24,10 @@ from steering.zones.message import Message, MessageRecord
 from steering.zones.zonefile import MAX_TTL, Record, record_identity
 
 WHOLE_LIMIT: Final = 4 << 30
-CHANGES_LIMIT: Final = 64 << 20
-"""Octets of records."""
+CHANGES_LIMIT: Final = 32 << 20
+"""Octets: of records in a file, and of memory."""
+_MEMORY: Final = 250
+"""Octets of memory that a change takes beside its own."""
 
 _FIXED = struct.Struct("!HHII")
 
@@ -123,12 +125,12 @@ class Inbound:
                 raise TransferError("the zone changed while it was transferred")
             self.done = True
             return
-        self._count(record, WHOLE_LIMIT)
+        self._count(record, _FIXED.size, WHOLE_LIMIT)
         self._spool.write(_FIXED.pack(len(owner), rrtype, ttl, len(rdata)) + owner + rdata)
 
     def _take_change(self, record: Record) -> None:
         if record[1] != SOA:
-            self._count(record, CHANGES_LIMIT)
+            self._count(record, _MEMORY, CHANGES_LIMIT)
             self.changes.append((self._adding, record))
             return
         serial = read_serial(record[3])
@@ -144,8 +146,8 @@ class Inbound:
         else:
             self._adding = False
 
-    def _count(self, record: Record, limit: int) -> None:
-        self._size += _FIXED.size + len(record[0]) + len(record[3])
+    def _count(self, record: Record, more: int, limit: int) -> None:
+        self._size += more + len(record[0]) + len(record[3])
         if self._size > limit:
             raise TransferError(f"more than {limit >> 20} MiB of records")
 

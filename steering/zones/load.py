@@ -16,6 +16,7 @@ as if they were configured.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -38,6 +39,7 @@ from steering.wire import (
 )
 from steering.zones.catalog import (
     CatalogError,
+    Listed,
     add_members,
     find_members,
     make_catalog,
@@ -59,6 +61,7 @@ from steering.zones.node import (
 )
 from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
+from steering.zones.timers import decode_timers
 from steering.zones.update import RRsets
 from steering.zones.zonefile import (
     MAX_TTL,
@@ -94,6 +97,8 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
     files: tuple[FileRead, ...]
     digest: bytes
     """Of the format, the settings of the zone and its default answers."""
+    owner: bytes = b""
+    """The catalog that it is a member of."""
 
     def is_current(self, digest: bytes) -> bool:
         """Whether loading again would make the same zone."""
@@ -129,7 +134,9 @@ def stage_zones(
     writer = ZoneWriter(store)
     writer.collect_garbage()
     problems: list[ZoneProblem] = []
-    members, _ = find_members(settings, read_catalogs(settings, writer))
+    expired: dict[bytes, bytes] = {}
+    """Zone to its timers."""
+    members, _ = find_members(settings, read_catalogs(settings, writer), partial(read_owner, writer))
     settings = add_members(settings, members)
     for zone, defaults in assign_defaults(settings):
         listed = members_of_producer(settings, zone.name) if zone.catalog == "producer" else ()
@@ -138,10 +145,15 @@ def stage_zones(
         stamp = writer.read_stamp(zone.name)
         if old is not None and stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).is_current(digest):
             report(LoadReport(zone.name, old.serial, 0, 0))
+            kept = store.read_timers(zone.name) if zone.primaries else None
+            end = decode_timers(kept).expires_at(old.soa) if old.soa else None
+            if kept is not None and end is not None and end <= now:  # while nothing of ours was running
+                expired[zone.name] = kept
             continue
         try:
             if zone.primaries:
-                report(stage_secondary(zone, defaults, writer))
+                owner = members[zone.name].catalog if zone.name in members else b""
+                report(stage_secondary(zone, defaults, writer, owner=owner))
             else:
                 report(_stage_zone(zone, defaults, listed, digest, now, writer))
         except ZoneFileError as error:
@@ -151,13 +163,21 @@ def stage_zones(
 
     def publish() -> None:
         writer.publish(removed=writer.served.keys() - {zone.name for zone in settings.zones})
+        for apex, timers in expired.items():
+            store.note_timers(apex, timers, expired=True)
         writer.collect_garbage()
 
     return publish
 
 
-def read_catalogs(settings: Settings, writer: ZoneWriter) -> dict[bytes, dict[bytes, bytes]]:
-    """Of each consumer's catalog that has been transferred, its members and their labels."""
+def read_owner(writer: ZoneWriter, apex: bytes) -> bytes:
+    """The catalog that a zone came from; nothing for any other."""
+    stamp = writer.read_stamp(apex)
+    return b"" if stamp is None else msgspec.msgpack.decode(stamp, type=Stamp).owner
+
+
+def read_catalogs(settings: Settings, writer: ZoneWriter) -> dict[bytes, dict[bytes, Listed]]:
+    """Of each consumer's catalog that has been transferred, its members."""
     catalogs = {}
     for zone in settings.zones:
         old = writer.served.get(zone.name)
@@ -229,34 +249,43 @@ def stage_secondary(
     writer: ZoneWriter,
     records: Iterable[Record] | None = None,
     timers: bytes | None = None,
+    owner: bytes = b"",
 ) -> LoadReport:
     """Stage a zone with the records that a primary has, or with those that it had at the last transfer.
 
-    Without any there is nothing to answer from, which is what is staged then. Raises ZoneFileError.
+    Without any there is nothing to answer from, which is what is staged then. `owner` is the catalog that it is a
+    member of. Raises ZoneFileError.
     """
-    stamp = Stamp((), _digest(zone, defaults))
+    stamp = Stamp((), _digest(zone, defaults), owner)
     old = writer.served.get(zone.name)
     with writer.open_served(zone.name) as served:
         if records is None and (old is None or old.expired):
-            stage_nothing(zone, defaults, writer, timers)
+            stage_nothing(zone, defaults, writer, timers, owner)
             return LoadReport(zone.name, 0, 0, 0)
         given = served_records(zone.name, served) if records is None else records
         return stage_content(ZoneContent(zone, given, defaults, served), stamp, writer, timers)
 
 
-def stage_nothing(zone: Zone, defaults: Defaults, writer: ZoneWriter, timers: bytes | None = None) -> None:
+def stage_nothing(
+    zone: Zone, defaults: Defaults, writer: ZoneWriter, timers: bytes | None = None, owner: bytes = b""
+) -> None:
     """Stage a zone from a primary as one that was never transferred."""
-    stamp = msgspec.msgpack.encode(Stamp((), _digest(zone, defaults)))
+    stamp = msgspec.msgpack.encode(Stamp((), _digest(zone, defaults), owner))
     writer.stage(zone.name, Version(0, b"", 0, stamp, expired=True, timers=timers), ())
 
 
 def stage_changes(
-    zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Mapping[bytes, Iterable[Record]], timers: bytes
+    zone: Zone,
+    defaults: Defaults,
+    writer: ZoneWriter,
+    owners: Mapping[bytes, Iterable[Record]],
+    timers: bytes,
+    owner: bytes = b"",
 ) -> LoadReport:
     """Stage a zone from a primary as it is served, but with these records at these owners; raises ZoneFileError."""
     with writer.open_served(zone.name) as served:
         changed = ChangedContent(zone, owners, defaults, served)
-        return stage_content(changed, Stamp((), _digest(zone, defaults)), writer, timers)
+        return stage_content(changed, Stamp((), _digest(zone, defaults), owner), writer, timers)
 
 
 def stage_content(
@@ -340,7 +369,7 @@ class ZoneContent:
             self._add(owner, group)
         for owner in defaults:
             self._add(owner, ())
-        self._raise_problems()
+        self._raise_problems(defaults)
 
     def _prepare(self, zone: Zone, defaults: Defaults, served: ServedNodes) -> None:
         self.zone = zone
@@ -422,10 +451,10 @@ class ZoneContent:
         ]
         self._file(b"", pack_node(0, apex[1] & STEERED, entries))
 
-    def _raise_problems(self) -> None:
-        """Raise ZoneFileError if something cannot be served."""
+    def _raise_problems(self, steered: Iterable[bytes]) -> None:
+        """Raise ZoneFileError if something cannot be served; of load balancers these are looked at."""
         problems = [problem for problems in self._problems.values() for problem in problems]
-        for key, node in self.nodes(_with_ancestors(map(self._key, self._defaults))):
+        for key, node in self.nodes(_with_ancestors(map(self._key, steered))):
             cut, flags = node[:2]
             if flags & STEERED and cut and not (flags & CUT_IS_DNAME and cut == key.count(b"\0") + 1):
                 owner = name_to_text(name_of_key(key, self.zone.name))
@@ -494,14 +523,15 @@ class ChangedContent(ZoneContent):
         """`owners` has all records of each owner that changes; raises ZoneFileError."""
         self._prepare(zone, defaults, served)
         self._changing = {self._key(owner) for owner in owners}
-        for owner in defaults:
+        for owner in defaults if zone.primaries else ():
             if owner not in owners and (replaced := served.get_replaced(key := self._key(owner))) is not None:
                 self.replaced[key] = replaced
         for owner, records in owners.items():
             records = list(records)
             if records or owner in defaults:
                 self._add(owner, records)
-        self._raise_problems()
+        has_cut = any(_own_cut(key, self._read(key)) is not None for key in self._changing)
+        self._raise_problems(defaults if has_cut else ())
 
     def _read(self, key: bytes) -> bytes | None:
         return super()._read(key) if key in self._changing else self._served.get(key)

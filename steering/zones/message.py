@@ -238,6 +238,10 @@ _NAMES: Final = {
 }
 """Types with names in their RDATA: octets before them, how many there are, octets behind (None: any number)."""
 _NAPTR: Final = 35
+READ_TYPES: Final = frozenset(
+    (*_FIXED, TXT, _NAPTR, *(rrtype for rrtype, (_, _, behind) in _NAMES.items() if behind is not None))
+)
+"""Types whose RDATA, if there is any, has the form that its type prescribes when it has been read."""
 
 
 def _read_rdata_untrusted(packet: bytes, rrtype: int, start: int, end: int, names: dict[int, bytes]) -> bytes:

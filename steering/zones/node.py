@@ -50,11 +50,11 @@ def key_labels(name: bytes, apex: bytes) -> list[bytes]:
 
 def name_of_key(key: bytes, apex: bytes) -> bytes:
     """The owner name that `key` (without the zone's prefix) stands for."""
-    name = b""
+    name = apex
     for label in key.split(b"\0")[:-1]:
-        plain = label.replace(b"\1\1", b"\0").replace(b"\1\2", b"\1")
+        plain = label.replace(b"\1\1", b"\0").replace(b"\1\2", b"\1") if b"\1" in label else label
         name = bytes((len(plain),)) + plain + name
-    return name + apex
+    return name
 
 
 def pack_node(cut: int, flags: int, rrsets: Iterable[RRset]) -> bytes:

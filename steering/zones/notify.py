@@ -2,13 +2,16 @@
 
 Each target of a zone is asked with growing patience, TIMEOUTS; one that never answers is logged, and hears of the next
 change again. A change during that begins anew. At the start everybody is told of every zone, since nobody knows what
-was published when waypost was last stopped. At most AT_ONCE targets are being asked at a time.
+was published when waypost was last stopped. But whoever hears of a zone asks for it at once, and if nobody answers
+then, not again for long (BIND: until `refresh`): so nobody is told before the workers answer for the zones in force.
 
-Whoever hears of a zone asks for it at once, and if nobody answers then, not again for long (BIND: until `refresh`). So
-nobody is told before the workers answer for the zones in force.
+Targets do not wait for each other: each has its own queue, in which a zone stands once, and PER_TARGET attempts at a
+time, which nobody but a target that is silent holds for long. AT_ONCE attempts to all of them only bound the sockets.
 """
 
+import heapq
 import logging
+import math
 from collections.abc import Iterable, Mapping
 
 import dns.rcode
@@ -23,7 +26,8 @@ from steering.zones.tsig import Key
 
 TIMEOUTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds for which each attempt waits for its answer."""
-AT_ONCE = 100
+PER_TARGET = 20
+AT_ONCE = 1000
 
 logger = logging.getLogger("waypost.notify")
 
@@ -36,8 +40,8 @@ class NotifySender:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._zones: Mapping[bytes, Zone] = {}
         self._keys: Mapping[bytes, Key] = {}
+        self._targets: dict[Peer, Target] = {}
         self._served = trio.Event()
-        self._sending: dict[tuple[bytes, Peer], trio.CancelScope] = {}
 
     def replace(self, zones: Iterable[Zone], keys: Iterable[Key]) -> None:
         """The zones and keys from now on; whoever is new to a zone is told of it. Nobody is before `serve`."""
@@ -46,11 +50,13 @@ class NotifySender:
         before = self._zones
         self._zones = {zone.name: zone for zone in zones if zone.notify}
         self._keys = {key.name: key for key in keys}
+        for peer in self._targets.keys() - {peer for zone in self._zones.values() for peer in zone.notify}:
+            self._targets.pop(peer).scope.cancel()
         for apex, zone in self._zones.items():
             told = before[apex].notify if apex in before else ()
             for peer in zone.notify:
                 if peer not in told:
-                    self._start(apex, peer)
+                    self._tell(apex, peer)
 
     def serve(self) -> None:
         """These zones are answered for from now on."""
@@ -60,37 +66,98 @@ class NotifySender:
         """A zone has changed."""
         zone = self._zones.get(apex)
         for peer in zone.notify if zone is not None else ():
-            self._start(apex, peer)
+            self._tell(apex, peer)
 
-    def _start(self, apex: bytes, peer: Peer) -> None:
-        if running := self._sending.get((apex, peer)):
-            running.cancel()
-        scope = self._sending[apex, peer] = trio.CancelScope()
-        self._nursery.start_soon(self._send, apex, peer, scope)
+    def _tell(self, apex: bytes, peer: Peer) -> None:
+        target = self._targets.get(peer)
+        if target is None:
+            target = self._targets[peer] = Target(trio.CancelScope())
+            self._nursery.start_soon(self._serve, peer, target)
+        if apex in target.trying:
+            target.trying[apex].cancel()
+        target.add(apex, trio.current_time(), 0)
 
-    async def _send(self, apex: bytes, peer: Peer, scope: trio.CancelScope) -> None:
+    async def _serve(self, peer: Peer, target: "Target") -> None:
+        """Tell a target of what it is to know, until its scope is cancelled."""
+        slots = trio.Semaphore(PER_TARGET)
+        with target.scope:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await slots.acquire()
+                    apex, attempt = await target.next()
+                    nursery.start_soon(self._try, peer, target, slots, apex, attempt)
+
+    async def _try(self, peer: Peer, target: "Target", slots: trio.Semaphore, apex: bytes, attempt: int) -> None:
+        scope = target.trying[apex] = trio.CancelScope()
+        reason = None
         try:
             with scope:
                 await self._served.wait()
                 async with self._limiter:
-                    await self._insist(apex, peer)
+                    next_try = trio.current_time() + TIMEOUTS[attempt]  # as late as if nothing had come
+                    reason = await self._ask(apex, peer, attempt)
         finally:
-            if self._sending.get((apex, peer)) is scope:
-                del self._sending[apex, peer]
+            slots.release()
+            if target.trying[apex] is scope:
+                del target.trying[apex]
+        if reason is None or apex in target.due:
+            return
+        if attempt + 1 < len(TIMEOUTS):
+            target.add(apex, next_try, attempt + 1)
+        else:
+            logger.warning("zone %s: %s was not notified: %s", name_to_text(apex), peer, reason)
 
-    async def _insist(self, apex: bytes, peer: Peer) -> None:
-        reason = ""
-        for timeout in TIMEOUTS:
-            with trio.move_on_after(timeout) as patience:
-                try:
-                    request = render_request(make_identifier(), NOTIFY, apex, SOA, authoritative=True)
-                    reply = await ask_udp(peer, self._keys[peer.key] if peer.key is not None else None, request)
-                    if reply.rcode == NOERROR:
-                        return
-                    reason = dns.rcode.to_text(dns.rcode.Rcode(reply.rcode))
-                except ExchangeError as error:
-                    reason = str(error)
-                await trio.sleep_forever()  # the next attempt is as late as if nothing had come
-            assert patience.cancelled_caught
-            reason = reason or "no answer"
-        logger.warning("zone %s: %s was not notified: %s", name_to_text(apex), peer, reason)
+    async def _ask(self, apex: bytes, peer: Peer, attempt: int) -> str | None:
+        """Why a target does not know; None if it does, or has not to know any more."""
+        zone = self._zones.get(apex)
+        if zone is None or peer not in zone.notify:
+            return None
+        request = render_request(make_identifier(), NOTIFY, apex, SOA, authoritative=True)
+        try:
+            with trio.fail_after(TIMEOUTS[attempt]):
+                reply = await ask_udp(peer, self._keys[peer.key] if peer.key is not None else None, request)
+        except trio.TooSlowError:
+            return "no answer"
+        except ExchangeError as error:
+            return str(error)
+        return None if reply.rcode == NOERROR else dns.rcode.to_text(dns.rcode.Rcode(reply.rcode))
+
+
+class Target:
+    """What one server is to be told, and when."""
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self.scope = scope
+        self.trying: dict[bytes, trio.CancelScope] = {}
+        """Zones of which it is being told."""
+        self.due: dict[bytes, tuple[float, int]] = {}
+        """Zone → when it is told next, and attempts before that."""
+        self._order: list[tuple[float, bytes]] = []
+        """A heap of them; what is not in `due` with that time does not count any more."""
+        self._changed = trio.Event()
+
+    def add(self, apex: bytes, when: float, attempt: int) -> None:
+        """Tell of a zone at a time, and not as it was planned; who is waiting for its first attempt keeps its place."""
+        if apex in self.due and self.due[apex][1] == attempt == 0:
+            return
+        self.due[apex] = when, attempt
+        heapq.heappush(self._order, (when, apex))
+        self._changed.set()
+
+    async def next(self) -> tuple[bytes, int]:
+        """Wait for the next zone that is due, and take it: attempts before this one."""
+        while True:
+            self._changed = trio.Event()
+            wait = math.inf
+            while self._order:
+                when, apex = self._order[0]
+                planned = self.due.get(apex)
+                if planned is not None and planned[0] == when and when > trio.current_time():
+                    wait = when
+                    break
+                heapq.heappop(self._order)
+                if planned is not None and planned[0] == when:
+                    del self.due[apex]
+                    return apex, planned[1]
+            with trio.move_on_at(wait):
+                await self._changed.wait()

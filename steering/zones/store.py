@@ -23,7 +23,7 @@ import fcntl
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -118,9 +118,11 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Wait for other processes that stage zones, and keep them waiting."""
-        with (self.directory / LOCK_NAME).open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Wait for other processes that stage zones, and keep them waiting; raises StoreError."""
+        with ExitStack() as stack:
+            with failing(self):
+                file = stack.enter_context((self.directory / LOCK_NAME).open("wb"))
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def find_zone(self, apex: bytes) -> Zone | None:
@@ -135,7 +137,7 @@ class Store:
 
     def note_timers(self, apex: bytes, timers: bytes, *, expired: bool) -> None:
         """Keep what the refresher notes of a zone that is served, and whether it has expired; raises StoreError."""
-        with _failing(self), self.environment.begin(write=True) as transaction:
+        with failing(self), self.environment.begin(write=True) as transaction:
             zone = read_zone(transaction, self, apex)
             if zone is None:
                 return
@@ -410,7 +412,7 @@ class ZoneWriter:
         self._pending: list[tuple[bytes, bytes]] = []
         self._begun: set[bytes] = set()
         """Generations of ours that are in the store."""
-        with _failing(store), store.environment.begin() as transaction:
+        with failing(store), store.environment.begin() as transaction:
             self._next_generation = 1 + max(
                 _last_generation(transaction, store.nodes),
                 _last_generation(transaction, store.garbage),
@@ -447,7 +449,7 @@ class ZoneWriter:
 
         Returns how many there are. What they raise leaves this zone as it is served.
         """
-        with _failing(self._store):
+        with failing(self._store):
             zone = version.make_zone(apex, self._next_generation)
             self._next_generation += 1
             prefix = zone.prefix
@@ -473,7 +475,7 @@ class ZoneWriter:
     def publish(self, removed: Iterable[bytes] = ()) -> None:
         """Serve what was staged, and stop serving the zones `removed`, from this moment on."""
         store = self._store
-        with _failing(self._store):
+        with failing(self._store):
             self._flush()
             with store.environment.begin(write=True) as transaction:
                 removed = list(removed)
@@ -541,7 +543,7 @@ class ZoneWriter:
     def collect_garbage(self) -> None:
         """Delete the generations that nobody serves, a batch at a time."""
         store = self._store
-        with _failing(self._store):
+        with failing(self._store):
             with store.environment.begin() as transaction:
                 prefixes = list(transaction.cursor(store.garbage).iternext(values=False))
             for prefix in prefixes:
@@ -569,13 +571,19 @@ class ZoneWriter:
 
 
 @contextmanager
-def _failing(store: Store) -> Iterator[None]:
-    """LMDB's errors as StoreError. It calls a disk that fills up in the middle of a write an input/output error."""
+def failing(store: Store) -> Iterator[None]:
+    """Errors of LMDB and of the disk as StoreError.
+
+    LMDB calls a disk that fills up in the middle of a write an input/output error.
+    """
     try:
         yield
     except (lmdb.Error, OSError) as error:
-        free = shutil.disk_usage(store.directory).free >> 20
-        raise StoreError(f"{store.directory}: {error} (the disk has {free} MiB free)") from error
+        try:
+            free = f"the disk has {shutil.disk_usage(store.directory).free >> 20} MiB free"
+        except OSError:
+            free = "it is gone"
+        raise StoreError(f"{store.directory}: {error} ({free})") from error
 
 
 def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:

@@ -82,14 +82,15 @@ class Transfer:
         self._transaction.abort()
 
 
-def answer_over_udp(store: Store, apex: bytes, request: Message, size: int) -> bytes:
+def answer_over_udp(store: Store, apex: bytes, request: Message, size: int) -> bytes | None:
     """The reply to a request for an incremental transfer, not signed yet: all of it if it fits, else the SOA alone.
 
-    `size` is the most that the reply may have, before it is signed; RFC 1995 section 2.
+    `size` is the most that the reply may have, before it is signed; RFC 1995 section 2. None if the zone is gone.
     """
     with store.environment.begin() as transaction:
         zone = read_zone(transaction, store, apex)
-        assert zone is not None, "it is in the snapshot that was looked at"
+        if zone is None or zone.expired:
+            return None
         soa = _render_soa(ServedNodes(store, transaction, zone))
         parts: Iterable[Part] = [(1, soa)]
         serial = client_serial(request)
@@ -148,10 +149,10 @@ def _cut_zone(served: ServedNodes, start: int) -> Iterator[Part]:
     for key, node in served.items():
         owner = name_of_key(key, OWNER)
         pointer = owner
-        for rrtype, _, records in unpack_node(node):
+        for rrtype, number, records in unpack_node(node):
             if rrtype == SOA:
                 continue
-            for record in split_records(records):
+            for record in (records,) if number == 1 else split_records(records):
                 if len(part) + len(owner) + len(record) > PART_SIZE and count:
                     yield count, bytes(part)
                     part.clear()

@@ -1,14 +1,20 @@
 """Dynamic update (RFC 2136), the pure part: a message, and what is there, to what is there afterwards.
 
-    form (3.4.1, and 3.2.5 as far as it is form) ─> who may (peers.py) ─> prerequisites (3.2) ─> the records (3.4.2)
+    form (3.4.1, and 3.2.5 as far as it is form) ─> who may (peers.py) ─> RDATA ─> prerequisites (3.2) ─> records
 
 Form and permission come before the prerequisites, which the RFC has first: a worker can judge them alone.
 
 The SOA is ours: nobody may update it, and its serial grows with each update that changes anything.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
+from itertools import chain, islice
 from typing import Final
+
+import dns.exception
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 
 from steering.wire import (
     ANY,
@@ -29,13 +35,18 @@ from steering.wire import (
     name_to_text,
     split_labels,
 )
-from steering.zones.message import ANY_CLASS, Message, MessageRecord
+from steering.zones.message import ANY_CLASS, READ_TYPES, Message, MessageRecord
 from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, record_identity
 
 NONE_CLASS: Final = 254
 
 RECORDS_LIMIT: Final = 100_000
 """Records that the names of one update have before it."""
+
+TYPES_LIMIT: Final = 100
+"""Of one name: whoever asks for it reads all of them."""
+TOLD_LIMIT: Final = 5
+"""Names, and types of each, that a log tells of an update."""
 
 RRsets = Mapping[int, tuple[int, list[bytes]]]
 """Of one owner: type → TTL, RDATA."""
@@ -57,6 +68,22 @@ def check_update_untrusted(message: Message) -> None:
         _check_prerequisite(record, message.name)
     for record in message.authorities:
         _check_record(record, message.name)
+
+
+def check_rdata_untrusted(message: Message) -> None:
+    """Raise UpdateError if RDATA is not what its type prescribes: it would be sent to others as it is."""
+    wanted = (record for record in message.answers if record.rrclass == IN)
+    updates = (record for record in message.authorities if record.rrclass != ANY_CLASS)
+    for _, rrtype, _, _, rdata in chain(wanted, updates):
+        if rdata and rrtype in READ_TYPES:
+            continue
+        try:
+            read = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
+            is_whole = len(read.to_wire() or b"") == len(rdata)  # longer where a pointer has been followed
+        except (dns.exception.DNSException, ValueError):
+            is_whole = False
+        if not is_whole:
+            raise UpdateError(FORMERR, f"RDATA that is none of type {rrtype}")
 
 
 def check_prerequisites(message: Message, read: Read) -> None:
@@ -116,7 +143,26 @@ def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:
         owner: {each: (ttl, list(rdatas.values())) for each, (ttl, rdatas) in rrsets.items()}
         for owner, rrsets in owners.items()
     }
+    for owner, made in after.items():
+        if len(made) > max(TYPES_LIMIT, len(before[owner])):
+            raise UpdateError(REFUSED, f"{name_to_text(owner)} would have more than {TYPES_LIMIT} types")
     return {owner: rrsets for owner, rrsets in after.items() if rrsets != before[owner]}
+
+
+def describe_changes(owners: Mapping[bytes, RRsets], read: Read) -> str:
+    """Names and types of what changes, as text for a log, of TOLD_LIMIT of each at most."""
+    told = []
+    for owner, after in islice(owners.items(), TOLD_LIMIT):
+        before = read(owner)
+        types = sorted(each for each in before.keys() | after.keys() if before.get(each) != after.get(each))
+        words = [dns.rdatatype.to_text(dns.rdatatype.RdataType.make(each)) for each in types[:TOLD_LIMIT]]
+        told.append(" ".join((name_to_text(owner), *words)) + _count_more(types, "types"))
+    return ", ".join(told) + _count_more(owners, "names")
+
+
+def _count_more(counted: Sized, what: str) -> str:
+    more = len(counted) - TOLD_LIMIT
+    return f" and {more} more {what}" if more > 0 else ""
 
 
 def is_named(owner: bytes, patterns: Iterable[bytes]) -> bool:
@@ -158,8 +204,8 @@ def _check_record(record: MessageRecord, apex: bytes) -> None:
     if rrclass == ANY_CLASS:
         if ttl or rdata or (rrtype != ANY and _is_meta(rrtype)):
             raise UpdateError(FORMERR, "a deletion of an RRset with a TTL or RDATA, or of a type that no zone has")
-    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or _is_meta(rrtype) or not rdata:
-        raise UpdateError(FORMERR, "an update of another class, of a type that no zone has, or without RDATA")
+    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or _is_meta(rrtype):
+        raise UpdateError(FORMERR, "an update of another class, or of a type that no zone has")
     if rrtype == SOA:
         raise UpdateError(REFUSED, "the SOA is ours")
 

@@ -12,8 +12,14 @@ from steering.settings import Zone as ZoneSettings
 from steering.wire import NOERROR, REFUSED, SERVFAIL, name_to_text
 from steering.zones.load import Defaults, assign_defaults, is_made_from, read_rrsets, stage_update
 from steering.zones.message import Message, parse_message_untrusted
-from steering.zones.store import Store, StoreError, ZoneWriter
-from steering.zones.update import UpdateError, apply_update, check_prerequisites
+from steering.zones.store import Store, StoreError, ZoneWriter, failing
+from steering.zones.update import (
+    UpdateError,
+    apply_update,
+    check_prerequisites,
+    check_rdata_untrusted,
+    describe_changes,
+)
 from steering.zones.zonefile import ZoneFileError
 
 
@@ -31,19 +37,24 @@ class Updater:
     def update(self, asked: UpdateAsked, clock: Callable[[], float]) -> UpdateDone:
         """Make an update, once nobody else stages zones; what became of it. `clock` is that of the deadline."""
         message = parse_message_untrusted(asked.packet)
+        key = name_to_text(message.signature.key) if message.signature is not None else "nobody"
+        serial, rcode = None, NOERROR
         try:
-            with self._store.writing():
+            check_rdata_untrusted(message)
+            with failing(self._store), self._store.writing():
                 if clock() >= asked.deadline:
                     raise UpdateError(SERVFAIL, "it had to wait for too long")
-                serial = self._apply(message)
+                serial, told = self._apply(message)
         except (UpdateError, ZoneFileError, StoreError) as error:
             other = REFUSED if isinstance(error, ZoneFileError) else SERVFAIL
             rcode = error.rcode if isinstance(error, UpdateError) else other
-            return UpdateDone(asked.worker, asked.number, rcode, message.name, reason=str(error))
-        return UpdateDone(asked.worker, asked.number, NOERROR, message.name, serial)
+            told = str(error)
+        return UpdateDone(
+            asked.worker, asked.number, rcode, message.name, serial, f"by {key} from {asked.client}: {told}"
+        )
 
-    def _apply(self, message: Message) -> int | None:
-        """The new serial, None if nothing changes; raises UpdateError, ZoneFileError or StoreError."""
+    def _apply(self, message: Message) -> tuple[int | None, str]:
+        """The new serial, None if nothing changes, and what does; raises UpdateError, ZoneFileError or StoreError."""
         apex = message.name
         zone, defaults = self._zones.get(apex, (None, {}))
         writer = ZoneWriter(self._store)
@@ -59,9 +70,10 @@ class Updater:
 
             check_prerequisites(message, read)
             owners = apply_update(message, read)
+            told = describe_changes(owners, read)
         if not owners:
-            return None
+            return None, ""
         report = stage_update(zone, defaults, writer, owners)
         writer.publish()
         writer.collect_garbage()
-        return report.serial
+        return report.serial, told

@@ -109,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="waypost-bench-") as directory:
         path, log = Path(directory, "waypost.toml"), Path(directory, "log")
         path.write_text(make_configuration(arguments.targets, arguments.timeout))
-        command = [sys.executable, "-c", "from steering.cli import main; main()", "run", str(path)]
+        command = [sys.executable, "-m", "steering", "run", str(path)]
         with log.open("wb") as output, subprocess.Popen(command, stderr=output, start_new_session=True) as process:
             try:
                 while "first results of" not in log.read_text():

@@ -83,7 +83,7 @@ def configure_waypost(directory: Path, port: int, limit: str = "") -> list[str]:
         '[[load_balancer]]\nname = "www.example.com"\ntypes = ["A"]\ndefault_pools = ["site1"]\n'
         f'fallback_pool = "site1"\nnetwork_pools = {{ {rules} }}\n'
     )
-    return [sys.executable, "-c", "from steering.cli import main; main()", "run", str(directory / "waypost.toml")]
+    return [sys.executable, "-m", "steering", "run", str(directory / "waypost.toml")]
 
 
 def configure_gdnsd(directory: Path, port: int) -> list[str]:

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from steering.respond import respond
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 from steering.world import make_world
 from steering.zones import load
 from steering.zones.store import Store, StoreReader

@@ -1,8 +1,8 @@
 """config/beside/gdnsd with the real gdnsd: what is in the folder, on free ports and in a folder of the test's own."""
 
+import shlex
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +37,7 @@ class Gdnsd:
         )
         script = folder / "waypost"
         root = environment()["PYTHONPATH"]
-        script.write_text(f"#!/bin/sh\nPYTHONPATH='{root}' exec '{sys.executable}' -P -c '{PROGRAM[-1]}' \"$@\"\n")
+        script.write_text(f"#!/bin/sh\nPYTHONPATH='{root}' exec {shlex.join(PROGRAM)} \"$@\"\n")
         script.chmod(0o755)
         replace(
             folder / "etc" / "config",

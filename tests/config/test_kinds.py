@@ -17,7 +17,8 @@ from monitors.probes.smtp import SmtpMonitor
 from monitors.probes.tcp import TcpMonitor
 from monitors.probes.udp_icmp import UdpIcmpMonitor
 from steering.problems import SettingsError
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 
 AROUND = """
 [server]

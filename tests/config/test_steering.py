@@ -9,7 +9,7 @@ from geodata.place import EARTH_RADIUS
 from steering.balance.policies import POLICIES
 from steering.balance.rendezvous import KEY_LENGTH4, KEY_LENGTH6
 from steering.balance.shedding import RAMP_START, STEP
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 
 PAGE = (Path(__file__).parents[2] / "config" / "steering.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

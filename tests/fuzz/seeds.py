@@ -22,10 +22,12 @@ from monitors.notify.grouping import Grouping
 from steering.balance.pools import Verdict
 from steering.messages import Configured, Counted, HealthChanged, Hello, OriginHealth, Taken
 from steering.serve.feed import encode_frame
+from steering.settings import Settings
 from steering.zones.tsig import Signer
 from tests.fuzz.packets import CORPUS
 from tests.fuzz.targets import CHILD, KEY, PARENT, STEERED
 from tests.geodata.mmdb import write_networks, write_tree
+from tests.steering.serve.test_http import TOKEN
 from tests.steering.support import SERVER, write_settings
 
 TREE = Path(__file__).parents[2]
@@ -42,6 +44,7 @@ def main() -> None:
             "transfer": make_peer_packets(),
             "tcp": make_streams(),
             "powerdns": make_powerdns(),
+            "http": make_requests(),
             "probes": make_answers(),
             "reports": make_reports(),
             "refusals": {"reply": b"\2\x2b5.7.1 no\r\n\x1b[31m \xff", "system": b"\0\x70unreachable", "empty": b""},
@@ -160,21 +163,41 @@ def make_peer_packets() -> dict[str, bytes]:
 
 
 def make_updates() -> dict[str, bytes]:
-    """Updates with every kind of prerequisite and change."""
-    updates = {name: dns.update.UpdateMessage("example.com", id=7) for name in ("add", "delete", "wrong")}
-    updates["add"].absent("new")
-    updates["add"].add("new", 300, "A", "192.0.2.9")
-    updates["add"].replace("alias", 300, "CNAME", "www")
-    updates["add"].add("@", 300, "NS", "ns3.example.net.")
-    updates["delete"].present("www")
-    updates["delete"].present("www", "A", "192.0.2.1")
-    updates["delete"].present("mail", "MX")
-    updates["delete"].absent("www", "TXT")
-    updates["delete"].delete("www", "A", "192.0.2.1")
-    updates["delete"].delete("mail", "MX")
-    updates["delete"].delete("@")
-    updates["wrong"].add("www.example.net.", 300, "A", "192.0.2.9")
-    packets = {name: message.to_wire() for name, message in updates.items()}
+    """Updates of every kind, and what is none."""
+    made = {name: dns.update.UpdateMessage("example.com", id=7) for name in ("add", "delete", "wanted", "cuts", "form")}
+    for owner, rrtype, data in (
+        ("new", "A", "192.0.2.1"),
+        ("new", "HTTPS", "1 . alpn=h2 port=53"),
+        ("new", "CAA", '0 issue "ca.example"'),
+        ("alias", "CNAME", "www"),
+        ("www", "CNAME", "svc"),
+        ("\\000\\010.www", "TXT", '"x" "y"'),
+        ("@", "NS", "ns.example.org."),
+        ("x", "TYPE65280", "\\# 2 0102"),
+    ):
+        made["add"].add(owner, 60, rrtype, data)
+    made["delete"].delete("www")
+    made["delete"].delete("mail", "MX")
+    made["delete"].delete("many", "MX", "7 h7")
+    made["delete"].delete("@")
+    made["delete"].delete("@", "NS", "NS1")
+    made["wanted"].present("www")
+    made["wanted"].present("www", "A")
+    made["wanted"].present("www", "A", "192.0.2.1")
+    made["wanted"].absent("gone")
+    made["wanted"].absent("mail", "A")
+    made["wanted"].add("gone", 2**31 + 1, "A", "192.0.2.1")
+    made["cuts"].add("a", 60, "NS", "ns")
+    made["cuts"].add("c", 60, "DNAME", "www")
+    made["cuts"].delete("sub")
+    made["cuts"].delete("old", "DNAME")
+    made["form"].add("geo", 60, "A", "192.0.2.1")
+    made["form"].add("x", 60, "TYPE252", "\\# 1 00")
+    packets = {name: message.to_wire() for name, message in made.items()}
+    made["add"].use_tsig(dns.tsig.Key("key.", b"secret", "hmac-sha256"))
+    packets["signed"] = made["add"].to_wire()
+    packets["bad-rdata"] = packets["cuts"][:8] + b"\0\1\0\0" + packets["cuts"][12:29]
+    packets["bad-rdata"] += b"\xc0\x0c" + struct.pack("!HHIH", 257, 1, 0, 1) + b"\0"
     empty = make_peer_packets()["soa"]
     packets["nothing"] = empty[:2] + b"\x28" + empty[3:]
     packets["empty-rdata"] = packets["nothing"][:8] + b"\0\1\0\0" + empty[12:] + b"\xc0\x0c\0\1\0\1" + bytes(6)
@@ -228,6 +251,20 @@ def make_powerdns() -> dict[str, bytes]:
         "http-chunks": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         "api": json.dumps({"rrsets": rrsets}).encode(),
         "deep": b'{"method":' + b"[" * 2000,
+    }
+
+
+def make_requests() -> dict[str, bytes]:
+    """A request for every path, as `fuzz_http` reads them."""
+    return {
+        "metrics": b"GET /metrics",
+        "health": b"GET /health\nAuthorization: Bearer x",
+        "history": b"GET /history?origin=paris/one",
+        "probe": b"GET /probe?monitor=web&address=2001:DB8::1&debug=true",
+        "external": b'PUT /external/web/192.0.2.1\nAuthorization: Bearer %b\n\n{"up": false}' % TOKEN.encode(),
+        "no-token": b"PUT /external/web/192.0.2.1\nAuthorization: Bearer \xff\n\n{}",
+        "ready": b"GET /-/ready",
+        "no-path": b"GET /%ff%00?\xff=%",
     }
 
 
@@ -292,7 +329,8 @@ def make_icmp() -> dict[str, bytes]:
 
 def make_frames(folder: Path) -> dict[str, bytes]:
     """Each message, several in a row, and lengths that are none."""
-    settings = write_settings(folder, STEERED, {"example.com": ""})
+    written = msgspec.json.encode(write_settings(folder, STEERED, {"example.com": ""}))
+    settings = msgspec.json.decode(written.replace(str(folder).encode(), b"/fuzz"), type=Settings)
     verdict = OriginHealth("one", "one-1", Verdict(True, 4.0))
     messages = {
         "configured": Configured(settings, (), (verdict,), (bytes(16),)),

@@ -5,16 +5,18 @@ but its bytes, so that what was found once is found again. `test_corpus.py` runs
 `packets.py` looks for more.
 """
 
+import atexit
 import io
 import ipaddress
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import dns.message
 import dns.name
@@ -33,14 +35,17 @@ from steering.cookies import CookieSigner
 from steering.later import Later
 from steering.messages import ToControl, ToWorker
 from steering.peers import Peers
+from steering.problems import SettingsError
 from steering.proxy import ProxyError
 from steering.respond import respond
 from steering.serve.backend import converse_http, converse_lines
 from steering.serve.control_socket import Message, _reply_untrusted
 from steering.serve.feed import Connection
+from steering.serve.http import make_app
 from steering.serve.tcp import StreamServer, TcpLimits
 from steering.serve.udp import unwrap_untrusted
-from steering.settings import Settings, SettingsError, UpdatePermission, Zone, parse_settings
+from steering.settings import Settings, UpdatePermission, Zone
+from steering.settings_file import parse_settings
 from steering.values import Peer, Permission
 from steering.wire import (
     AAAA,
@@ -60,21 +65,28 @@ from steering.wire import (
     is_below,
     parse_query_untrusted,
     render_error,
-    split_records,
 )
 from steering.world import World, make_world
 from steering.zones.catalog import CatalogError, read_catalog_untrusted
 from steering.zones.inbound import Inbound, TransferError
-from steering.zones.load import stage_zones
+from steering.zones.load import assign_defaults, read_rrsets, stage_update, stage_zones
 from steering.zones.message import parse_message_untrusted
-from steering.zones.node import key_labels, unpack_node
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import Store, StoreReader, ZoneWriter
 from steering.zones.transfer import Transfer
 from steering.zones.tsig import Key, SignatureError, Signer, Verifier
-from steering.zones.update import UpdateError, apply_update, check_prerequisites
-from steering.zones.zonefile import MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
+from steering.zones.update import (
+    RRsets,
+    UpdateError,
+    apply_update,
+    check_prerequisites,
+    check_rdata_untrusted,
+    check_update_untrusted,
+    describe_changes,
+)
+from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, Record, ZoneFileError, check_owner, merge_records, read_zone
 from tests.fuzz.monitor_targets import fuzz_icmp, fuzz_probes, fuzz_refusals, fuzz_reports
 from tests.fuzz.streams import Pieces, run
+from tests.steering.serve.test_http import TOKEN, FakeSource
 from tests.steering.support import APEX, FIRST, HalvesMaps, write_settings
 
 Incoming = TypeVar("Incoming")
@@ -206,32 +218,53 @@ def fuzz_peers(data: bytes) -> None:
 
 
 def fuzz_update(data: bytes) -> None:
-    """An update gets a reply; one that may be made leaves RRsets that a zone can have."""
-    world = make_fuzz_world()
-    allowed = (UpdatePermission(KEY.name, (b"\2**" + APEX,)),)
-    zones = (Zone(APEX, file="-", allow_update=allowed), Zone(b"\5child" + APEX, file="-"))
-    asked: list[bytes] = []
+    """An update gets a reply or is passed on; it makes a zone that can be served, or is refused as a whole."""
+    settings, world = make_fuzz_settings(), make_fuzz_world()
+    store = world.zones.store
+    zone, defaults = next(each for each in assign_defaults(settings) if each[0].name == APEX)
+    allowed = msgspec.structs.replace(zone, allow_update=(UpdatePermission(KEY.name, (b"\2**" + APEX,)),))
     replies: list[bytes | None] = []
 
-    def ask(packet: bytes, later: Later) -> bool:
+    def ask(_packet: bytes, _client: str, later: Later) -> bool:
         later.send = replies.append
         later.finish(0)
-        asked.append(packet)
         return True
 
-    peers = Peers(world.zones.store, zones, [KEY], lambda _: None, ask)
+    peers = Peers(store, (allowed,), [KEY], lambda _: None, ask)
     for packet in (data, _sign(data)):
         reply = peers.update_untrusted(packet, "192.0.2.9", 0.0, world.zones)
         replies += [] if isinstance(reply, Later) else [reply]
         _check_replies(replies, packet)
-    for packet in asked:
-        message = parse_message_untrusted(packet)
-        with suppress(UpdateError):
-            check_prerequisites(message, _updated_rrsets)
-        for owner, rrsets in apply_update(message, _updated_rrsets).items():
-            if not is_below(owner, APEX) or check_owner(owner, owner == APEX, rrsets):
-                raise AssertionError("not what a zone can have")
-            _check_records((owner, rrtype, ttl, each) for rrtype, (ttl, rdatas) in rrsets.items() for each in rdatas)
+    writer = ZoneWriter(store)
+    try:
+        message = parse_message_untrusted(data)
+        check_update_untrusted(message)
+        check_rdata_untrusted(message)
+        if message.name != APEX:
+            return
+        with writer.open_served(APEX) as served:
+
+            def read(owner: bytes) -> RRsets:
+                return read_rrsets(APEX, owner, served)
+
+            check_prerequisites(message, read)
+            owners = apply_update(message, read)
+            told = describe_changes(owners, read)
+        stage_update(allowed, defaults, writer, owners)
+    except (BadPacket, UpdateError, ZoneFileError):
+        return
+    if len(told) > 10_000 or not ((told.isascii() and told.isprintable()) or not told):
+        raise AssertionError("not a line of a log")
+    for owner, rrsets in owners.items():
+        if not is_below(owner, APEX) or (CNAME in rrsets and rrsets.keys() - BESIDE_CNAME):
+            raise AssertionError("not an owner of the zone")
+        if owner == APEX and not (rrsets[SOA][1] and rrsets[NS][1]):
+            raise AssertionError("not an apex")
+        for rrtype, (ttl, rdatas) in rrsets.items():
+            if not 0 <= ttl <= MAX_TTL or not rdatas:
+                raise AssertionError("not an RRset")
+            for rdata in rdatas:
+                dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
 
 
 def fuzz_transfer(data: bytes) -> None:
@@ -348,6 +381,13 @@ def fuzz_control(data: bytes) -> None:
         raise AssertionError("not a line with an object")
 
 
+def fuzz_http(data: bytes) -> None:
+    """A request (a line with method and target, lines of its header, an empty line, the body) gets an answer."""
+    status = trio.run(_ask_http, data)
+    if not 200 <= status < 500:
+        raise AssertionError(f"the status is {status}")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "query": fuzz_query,
     "respond": fuzz_respond,
@@ -356,6 +396,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "transfer": fuzz_transfer,
     "tcp": fuzz_tcp,
     "powerdns": fuzz_powerdns,
+    "http": fuzz_http,
     "probes": fuzz_probes,
     "reports": fuzz_reports,
     "refusals": fuzz_refusals,
@@ -369,10 +410,18 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 @cache
+def make_fuzz_settings() -> Settings:
+    """Two zones with something of every kind, and load balancers; the files are there as long as the process."""
+    directory = tempfile.TemporaryDirectory(prefix="waypost-fuzz-")
+    atexit.register(directory.cleanup)
+    return write_settings(Path(directory.name), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
+
+
+@cache
 def make_fuzz_world() -> World:
-    """Two zones with something of every kind, and load balancers; stays until the process ends."""
+    """What they make; stays until the process ends."""
+    settings = make_fuzz_settings()
     with tempfile.TemporaryDirectory(prefix="waypost-fuzz-") as directory:
-        settings = write_settings(Path(directory), STEERED, {"example.com": PARENT, "child.example.com": CHILD})
         store = Store(Path(directory) / "store", write=True)
         stage_zones(settings, store, 1_800_000_000)()
         reader = StoreReader(store)
@@ -391,8 +440,9 @@ def _as_file(data: bytes) -> Iterator[Path]:
 
 
 def _sign(data: bytes) -> bytes:
-    """A packet with a good signature, if it is long enough for any."""
-    return Signer(KEY).sign(data, 0.0) if len(data) >= HEADER_SIZE else data
+    """A packet with a good signature, if it has the header for any."""
+    can = len(data) >= HEADER_SIZE and data[10:12] != b"\xff\xff"
+    return Signer(KEY).sign(data, 0.0) if can else data
 
 
 def _check_replies(replies: Iterable[bytes | None], packet: bytes) -> None:
@@ -411,18 +461,6 @@ def _check_records(records: Iterable[Record]) -> None:
             dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rrtype), rdata, 0, len(rdata))
 
 
-def _updated_rrsets(owner: bytes) -> dict[int, tuple[int, list[bytes]]]:
-    """What is there of an owner before an update."""
-    world = make_fuzz_world()
-    value = world.zones.read_node(world.zones.zones[APEX], key_labels(owner, APEX))
-    if value is None:
-        return {}
-    return {
-        rrtype: (int.from_bytes(octets[6:10], "big"), [each[12:] for each in split_records(octets)])
-        for rrtype, _, octets in unpack_node(value)
-    }
-
-
 async def _serve_tcp(pieces: list[bytes], is_proxy: bool) -> list[tuple[bytes, str]]:
     """What was asked on a connection that sends these pieces, and by whom."""
     asked: list[tuple[bytes, str]] = []
@@ -434,6 +472,34 @@ async def _serve_tcp(pieces: list[bytes], is_proxy: bool) -> list[tuple[bytes, s
     server = StreamServer(answer, TcpLimits(), lambda _: is_proxy)
     await server.serve(Pieces(pieces), ("192.0.2.9", 4711))
     return asked
+
+
+async def _ask_http(data: bytes) -> int:
+    """The status of the answer, given what an HTTP server makes of a request."""
+    head, _, body = data.partition(b"\n\n")
+    first, *lines = head.split(b"\n")
+    method, _, target = first.partition(b" ")
+    path, _, query = target.partition(b"?")
+    scope = {
+        "type": "http",
+        "method": method.decode("ascii", "replace"),
+        "path": unquote(path.decode("ascii", "replace")),
+        "raw_path": path,
+        "root_path": "",
+        "query_string": query,
+        "headers": [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await make_app(FakeSource(), TOKEN.encode(), False)(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
 
 
 class _Api(ApiTarget):

@@ -82,7 +82,7 @@ async def test_a_silent_peer_still_times_out_if_the_loop_is_always_late(mock_clo
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
-        for _ in range(251):
+        for _ in range(math.ceil(1 / TURN) + 1):
             await trio.testing.wait_all_tasks_blocked()
             hold_up(mock_clock, 0.04)
         await trio.testing.wait_all_tasks_blocked()

@@ -337,11 +337,35 @@ def test_as_many_files_as_the_administrator_allows() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_the_collector_is_as_before_when_the_scheduler_has_gone() -> None:
+async def test_garbage_is_looked_for_the_more_seldom_the_more_targets_there_are(autojump_clock: MockClock) -> None:
     before = gc.get_threshold()
-    async with open_scheduler(Recorder().on_result):
-        assert gc.get_threshold() != before
+    async with open_scheduler(Recorder().on_result, Recorder().probe) as scheduler:
+        found = [gc.get_threshold()[0]]
+        for number in (1, 1000, 2000, 10):
+            scheduler.replace([target(str(each)) for each in range(number)])
+            found.append(gc.get_threshold()[0])
+    assert found == [10_000, 10_000, 64_000, 128_000, 10_000]
     assert gc.get_threshold() == before
+
+
+async def test_checks_leave_no_garbage_that_only_the_collector_finds(autojump_clock: MockClock) -> None:
+    """It comes so seldom that thousands of them would fill the memory meanwhile."""
+
+    async def act(watched: Target) -> Result:
+        match watched.address:
+            case "silent":
+                await trio.sleep_forever()
+            case "refused":
+                raise ConnectionRefusedError(111, "x")
+        return UP
+
+    recorder = Recorder(act)
+    async with open_scheduler(recorder.on_result, recorder.probe) as scheduler:
+        scheduler.replace([target(address, retries=1) for address in ("silent", "refused", "up")])
+        await trio.sleep(100)
+        gc.collect()
+        await trio.sleep(100)
+        assert gc.collect() == 0
 
 
 async def test_many_targets_are_first_probed_as_fast_as_ever_after(autojump_clock: MockClock) -> None:

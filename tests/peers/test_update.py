@@ -1,6 +1,8 @@
 """Dynamic updates (RFC 2136) as their clients send them: nsupdate against the whole program, dig and a secondary."""
 
+import fcntl
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from steering.zones.store import LOCK_NAME
 from tests.peers.transfers import KEY_TEXT, transferred
 from tests.steering.running import TAKEN, Waypost, eventually, free_port
 from tests.steering.test_secondaries import zone_file
@@ -173,6 +176,32 @@ def test_the_process_that_applies_them_comes_back(primary: Primary) -> None:
     waypost.logged("starting it again")
     eventually(lambda: primary.update(f"update add {NAME} 60 TXT next") == "", waypost.log)
     assert waypost.answer(NAME, "TXT") == '"next" "token"'
+
+
+def test_a_full_disk_and_a_lock_that_is_held_change_nothing(primary: Primary) -> None:
+    waypost = primary.waypost.start()
+    assert primary.update(f"update add {NAME} 60 TXT token") == ""
+    waypost.logged(f"zone example.com.: serial 2, updated by acme. from 127.0.0.1: {NAME}. TXT")
+    child = next(each for each in waypost.processes() if b"steering.secondaries" in cmdline(each))
+    store = waypost.state / "zones"
+    _, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
+    resource.prlimit(child, resource.RLIMIT_FSIZE, ((store / "data.mdb").stat().st_size, hard))
+    large = f'"{"x" * 250}" ' * 200
+    lines = [f"update add _acme-challenge.a{number}.example.com 60 TXT {large}" for number in range(4)]
+    assert "SERVFAIL" in [primary.update(line, options=("-v",)) for line in lines][-1]
+    resource.prlimit(child, resource.RLIMIT_FSIZE, (hard, hard))
+    assert "MiB free)" in waypost.log()
+    assert waypost.answer("_acme-challenge.a3.example.com", "TXT") == "NXDOMAIN"
+    assert primary.update(lines[-1], options=("-v",)) == ""
+    assert waypost.answer(NAME, "TXT") == '"token"'
+    with (store / LOCK_NAME).open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "SERVFAIL" in primary.update(f"update add {NAME} 60 TXT late")
+        waypost.stop()
+    assert "Traceback" not in waypost.log()
+    assert "killing" not in waypost.log()
+    waypost.start()
+    assert waypost.answer(NAME, "TXT") == '"token"'
 
 
 def cmdline(process: int) -> bytes:

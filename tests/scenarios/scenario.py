@@ -56,7 +56,8 @@ from steering.balance.pools import Verdict
 from steering.cookies import CookieSigner, read_secrets
 from steering.offline.answers import override_health
 from steering.prepare import compile_maps
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.wire import PLAIN_UDP_SIZE, UDP_PAYLOAD
 from steering.world import World, make_world
 from steering.zones.load import stage_zones

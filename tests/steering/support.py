@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from steering.balance.pools import Health
 from steering.balance.rules import Rules
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.wire import NS, SOA, Query, parse_query_untrusted, render_rrset
 from steering.world import AddressMap, World, make_world
 from steering.zones.load import stage_zones

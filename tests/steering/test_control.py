@@ -32,8 +32,9 @@ from steering.metrics import Probed
 from steering.prepare import Prepared, PrepareError
 from steering.problems import ConfigurationError
 from steering.serve.http import HttpError
-from steering.settings import Http, Settings, load_settings
-from steering.state_files import read_overrides, read_running, write_rows
+from steering.settings import Http, Settings
+from steering.settings_file import load_settings
+from steering.state_files import Running, read_overrides, read_running, write_rows, write_running
 from steering.zones.tsig import Key
 from tests.geodata.mmdb import write_networks
 from tests.steering.running import web_settings
@@ -971,6 +972,10 @@ class TestRows:
         (stage.state / "health.new").mkdir()
         write_rows(stage.state, stage.health.keep(stage.settings.monitors))
         assert "the states could not be kept for a restart" in caplog.text
+        (stage.state / "running.new").mkdir()
+        write_running(Running(stage.settings, (), (), (), 0.0))
+        assert "the configuration in force could not be kept" in caplog.text
+        assert "Traceback" not in caplog.text
 
 
 class TestHold:

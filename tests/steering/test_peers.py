@@ -25,13 +25,14 @@ from steering.messages import Notified
 from steering.peers import Peers, is_permitted, is_transfer_request, is_update
 from steering.ratelimit import Decision
 from steering.respond import respond, respond_update
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.values import Permission
 from steering.world import World, make_world
 from steering.zones import transfer as transfer_module
 from steering.zones.journal import PART_SIZE
 from steering.zones.load import stage_zones
-from steering.zones.store import Store, StoreReader
+from steering.zones.store import Store, StoreReader, ZoneWriter
 from steering.zones.transfer import Transfer
 from steering.zones.tsig import Key, Signer
 from tests.steering.support import FIRST, SERVER, HalvesMaps, opened_store
@@ -54,7 +55,7 @@ class Stage:
         self.folder, self.store = folder, store
         self.heard: list[Notified] = []
         self.reader: StoreReader | None = None
-        self.asked: list[tuple[bytes, Later]] = []
+        self.asked: list[tuple[bytes, str, Later]] = []
         self.control_is_there = True
 
     def load(self, serial: int, records: str, more: str = "", keys: str = TRANSFERS) -> World:
@@ -68,8 +69,8 @@ class Stage:
         peers = Peers(self.store, settings.zones, [KEY], self.heard.append, self.ask_update)
         return make_world(settings, StoreReader(self.store), HalvesMaps(), {}, peers=peers)
 
-    def ask_update(self, packet: bytes, later: Later) -> bool:
-        self.asked.append((packet, later))
+    def ask_update(self, packet: bytes, client: str, later: Later) -> bool:
+        self.asked.append((packet, client, later))
         return self.control_is_there
 
     def transfer(self, world: World, request: dns.message.Message, client: str = FRIEND) -> list[bytes]:
@@ -246,6 +247,15 @@ class TestIxfr:
         assert reply.answer[0][0].serial == 7
         assert ask(world, ixfr(5), STRANGER).rcode() == dns.rcode.REFUSED
 
+    def test_a_zone_that_goes_at_that_moment(self, stage: Stage) -> None:
+        world = stage.load(5, "a TXT 1")
+        world.zones.begin()
+        ZoneWriter(world.zones.store).publish(removed=[b"\7example\3com\0"])
+        reply = respond(ixfr(4).to_wire(), FRIEND, False, NOW, lambda: FIRST, world)
+        world.zones.end()
+        assert reply is not None
+        assert dns.message.from_wire(reply).rcode() == dns.rcode.SERVFAIL
+
 
 def ask(world: World, request: dns.message.Message, client: str = FRIEND, **signed: object) -> dns.message.Message:
     """A reply over UDP."""
@@ -406,7 +416,7 @@ class TestUpdate:
         before = len(stage.asked)
         reply = reply_to_update(world, request.to_wire(), client)
         if isinstance(reply, Later):
-            assert stage.asked[before:] == [(request.to_wire(), reply)]
+            assert stage.asked[before:] == [(request.to_wire(), client, reply)]
             return ""
         assert reply is not None
         read = dns.message.from_wire(reply, keyring=False)
@@ -444,11 +454,27 @@ class TestUpdate:
         assert self.rcode(stage, world, signed(update(zone="example.org"))) == "NOTAUTH"
         assert self.rcode(stage, world, signed(update(zone="example.net"))) == "REFUSED"
         assert self.rcode(stage, world, signed(update("a.example.net."))) == "NOTZONE"
-        query = signed(dns.message.make_query("example.com", "A"))
-        query.set_opcode(dns.opcode.UPDATE)
-        reply = reply_to_update(world, query.to_wire())
+        for rrtype, rrclass, rcode in (("A", "IN", dns.rcode.FORMERR), ("SOA", "CH", dns.rcode.NOTAUTH)):
+            query = signed(dns.message.make_query("example.com", rrtype, rrclass))
+            query.set_opcode(dns.opcode.UPDATE)
+            reply = reply_to_update(world, query.to_wire())
+            assert isinstance(reply, bytes)
+            assert reply[3] & 15 == rcode
+        nothing = signed(dns.message.Message())
+        nothing.set_opcode(dns.opcode.UPDATE)
+        reply = reply_to_update(world, nothing.to_wire())
         assert isinstance(reply, bytes)
         assert reply[3] & 15 == dns.rcode.FORMERR
+
+    def test_the_order_of_judgements(self, stage: Stage) -> None:
+        """The signature, the zone, who asks, the form, what may be updated."""
+        world = stage.load(1, "a TXT 1", keys=UPDATES)
+        wrong = dns.tsig.Key("xfr.", b"another", "hmac-sha256")
+        bad_form = update("a.example.com.", "TYPE252", "\\# 1 00")
+        assert self.rcode(stage, world, signed(update(zone="example.org"), wrong)) == "NOTAUTH"
+        assert self.rcode(stage, world, bad_form) == "REFUSED"
+        assert self.rcode(stage, world, signed(bad_form)) == "FORMERR"
+        assert self.rcode(stage, world, signed(update("a.example.com."))) == "REFUSED"
 
     def test_the_reply_is_signed(self, stage: Stage) -> None:
         world = stage.load(1, "a TXT 1", keys=UPDATES)

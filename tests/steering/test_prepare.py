@@ -23,7 +23,8 @@ from steering.prepare import (
     load_places,
     prepare,
 )
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.zones.store import Store, read_zones
 from tests.geodata.mmdb import write_networks
 from tests.steering.running import DEADLINE, environment, eventually, list_processes, web_settings, zone_text

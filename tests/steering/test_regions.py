@@ -10,7 +10,7 @@ import pytest
 from geodata.regions import REGIONS, REGIONS_FILE, Regions
 from steering.offline.answers import Client, Offline, list_places, make_client, open_zones
 from steering.prepare import load_places
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 
 SETTINGS = """
 [server]

@@ -837,6 +837,44 @@ def test_whose_address_is_proved_is_not_limited(world: World) -> None:
     assert asked() is asked(CLIENT_COOKIE) is asked(cookie(good[:-1] + b"x")) is None
 
 
+def test_nothing_of_an_expired_zone_is_in_an_answer(tmp_path: Path) -> None:
+    """Not in flattened answers either, nor of targets."""
+    text = """[[zone]]
+name = "example.org"
+nameservers = ["ns.example.net"]
+[[pool]]
+name = "one"
+origin = [{ name = "one", address = "192.0.2.1", records = { CNAME = "www.example.net.", MX = "1 www.example.net." } }]
+[[load_balancer]]
+name = "flat.example.org"
+types = ["A"]
+flatten = true
+default_pools = ["one"]
+fallback_pool = "one"
+[[load_balancer]]
+name = "mail.example.org"
+types = ["MX"]
+default_pools = ["one"]
+fallback_pool = "one"
+"""
+    target = "$TTL 300\n@ SOA ns host 1 3600 600 86400 60\n@ NS ns.example.com.\nwww A 192.0.2.99\n"
+    with opened_store(tmp_path / "zones") as store:
+        world = load_world(write_settings(tmp_path, text, {"example.net": target}), store)
+
+        def texts(owner: str, rrtype: str) -> str:
+            query = dns.message.make_query(owner, rrtype).to_wire()
+            world.zones.begin()
+            reply = respond(query, LOW, False, 0.0, lambda: FIRST, world.with_zones_changed())
+            world.zones.end()
+            return "" if reply is None else dns.message.from_wire(reply).to_text()
+
+        asked = [("flat.example.org", "A"), ("mail.example.org", "MX"), ("www.example.net", "A")]
+        assert all("192.0.2.99" in texts(*each) for each in asked)
+        store.note_timers(name("example.net."), b"", expired=True)
+        assert not any("192.0.2.99" in texts(*each) for each in asked)
+        assert "192.0.2.1" in texts(*asked[0])
+
+
 # Addresses and names.
 
 

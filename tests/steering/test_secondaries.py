@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import dns.message
 import dns.query
+import dns.rcode
+import dns.rrset
 import dns.xfr
 import dns.zone
 import pytest
 
 from steering.messages import ZoneStatus
 from tests.steering.running import TAKEN, Waypost, eventually, free_port, run_command
+from tests.steering.zones.test_load import POOLS, balancer
 
 KEY = '[[key]]\nname = "transfer"\nsecret = "c2VjcmV0"\n'
 
 
-def zone_file(serial: int, records: str, expire: int = 86400) -> str:
-    soa = f"@ SOA ns1.example.net. host.example.net. {serial} 3600 1 {expire} 60"
+def zone_file(serial: int, records: str, refresh: int = 3600, expire: int = 86400) -> str:
+    soa = f"@ SOA ns1.example.net. host.example.net. {serial} {refresh} 1 {expire} 60"
     return f"$TTL 300\n{soa}\n@ NS ns1.example.net.\n{records}\n"
 
 
@@ -141,6 +145,36 @@ def test_without_a_primary_it_goes_on_also_after_a_restart(pair: Pair) -> None:
     assert pair.secondary.answer() == "192.0.2.1"
     zone = eventually(lambda: pair.zone() if pair.zone().last_check is not None else None, pair.secondary.log)
     assert (zone.serial, zone.expired) == (1, False)
+
+
+def test_an_expired_zone_is_servfail_on_every_path_also_after_a_restart(pair: Pair) -> None:
+    """Until a primary answers; www is a plain record, and steered one of a load balancer."""
+    text = pair.secondary.config.read_text().replace("[[key]]", 'allow_transfer = ["127.0.0.1"]\n[[key]]')
+    pair.secondary.config.write_text(text + POOLS + balancer("steered.example.com"))
+    pair.start(refresh=1, expire=3)
+    pair.secondary.answers("192.0.2.1 192.0.2.2", "steered.example.com")
+    pair.primary.stop()
+
+    def check() -> None:
+        for owner in ("www", "steered", "missing"):
+            for tcp in (False, True):
+                assert pair.secondary.answer(f"{owner}.example.com", tcp=tcp) == "SERVFAIL"
+        for rrtype in ("AXFR", "IXFR"):
+            request = dns.message.make_query("example.com", rrtype)
+            if rrtype == "IXFR":
+                soa = dns.rrset.from_text("example.com.", 0, "IN", "SOA", "a. b. 1 1 1 1 1")
+                request.authority.append(soa)
+            reply = dns.query.tcp(request, "127.0.0.1", port=pair.secondary.port, timeout=5)
+            assert reply.rcode() == dns.rcode.SERVFAIL
+
+    pair.secondary.answers("SERVFAIL")
+    check()
+    pair.secondary.signal(signal.SIGKILL)
+    pair.secondary.end()
+    pair.secondary.start()
+    check()
+    pair.primary.start()
+    pair.secondary.answers("192.0.2.1")
 
 
 def test_the_process_that_refreshes_comes_back(pair: Pair) -> None:

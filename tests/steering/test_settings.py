@@ -16,6 +16,7 @@ from monitors.probes.icmp import IcmpMonitor
 from monitors.probes.smtp import SmtpMonitor
 from steering.health.guard import Guard
 from steering.health.maintenance import Maintenance
+from steering.problems import SettingsError
 from steering.settings import (
     CatalogMembers,
     GeoSource,
@@ -27,13 +28,11 @@ from steering.settings import (
     RandomSteering,
     Server,
     Settings,
-    SettingsError,
     SharedKey,
     UpdatePermission,
     Zone,
-    load_settings,
-    parse_settings,
 )
+from steering.settings_file import load_settings, parse_settings
 from steering.values import Peer, Permission
 from tests.steering.support import SERVER
 

@@ -8,18 +8,31 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import dns.message
+import dns.opcode
 import dns.rcode
 import msgspec
 import pytest
 import trio
 import trio.testing
 
+from steering import worker as worker_module
 from steering.balance.pools import Verdict
-from steering.messages import Configured, Counted, HealthChanged, Hello, MapFile, OriginHealth, Taken, ToControl
+from steering.messages import (
+    Configured,
+    Counted,
+    HealthChanged,
+    Hello,
+    MapFile,
+    Notified,
+    OriginHealth,
+    Taken,
+    ToControl,
+)
 from steering.prepare import compile_maps
 from steering.process import WorkerEnd
 from steering.serve.feed import Connection, serve_feed
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.worker import Worker
 from steering.zones.load import stage_zones
 from steering.zones.store import Store
@@ -307,3 +320,20 @@ async def test_the_end_before_control_has_spoken(stage: Stage) -> None:
     os.close(stage.held)
     stage.held = -1
     await stage.ended.wait()
+
+
+async def test_a_flood_of_notify_reaches_control_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "NOTIFY_INTERVAL", DEADLINE)
+    await stage.start()
+    text = '[[zone]]\nname = "example.net"\nprimaries = ["127.0.0.1"]\n'
+    await stage.start_control(Configured(stage.settings(web_settings(80, zones=ZONE) + text), (), (), SECRETS))
+    notify = dns.message.make_query("example.net", "SOA")
+    notify.set_opcode(dns.opcode.NOTIFY)
+    with trio.socket.socket(type=socket.SOCK_DGRAM) as client:
+        await client.connect(stage.udp.getsockname())
+        for _ in range(300):
+            await client.send(notify.to_wire())
+            assert dns.message.from_wire(await client.recv(4096)).rcode() == dns.rcode.NOERROR
+    await stage.ask()
+    await until(lambda: Counted(301, 0) in stage.heard)
+    assert [each for each in stage.heard if isinstance(each, Notified)] == [Notified(b"\7example\3net\0", "127.0.0.1")]

@@ -19,7 +19,7 @@ from steering.beside.powerdns_remote import (
     reply_untrusted,
     zone_id,
 )
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 from steering.wire import OWNER, render_record
 from steering.world import World
 from steering.zones.store import Store

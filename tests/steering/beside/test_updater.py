@@ -21,7 +21,8 @@ from steering.beside import AnyUpdate, Keys
 from steering.beside import updater as room
 from steering.beside.update import Change, Rdatas, UpdateError
 from steering.beside.updater import Answer, Updater, find_answers
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.wire import TXT, A
 from tests.steering.support import name
 

@@ -16,7 +16,8 @@ from steering.beside import AnyExport, writer
 from steering.beside.gdnsd_extfile import GdnsdExtfile
 from steering.beside.geodns import Geodns
 from steering.beside.writer import RETRY_INTERVAL, WRITE_INTERVAL, ExportWriter, judge_origin, replace_file
-from steering.settings import Pool, parse_settings
+from steering.settings import Pool
+from steering.settings_file import parse_settings
 
 POOLS = """
 [server]

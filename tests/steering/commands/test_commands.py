@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
@@ -568,6 +569,14 @@ class TestStatus:
 
 class TestProcess:
     """What only a real process shows."""
+
+    def test_the_package_is_the_command(self, config: Path) -> None:
+        for zone, status in (("example.com.zone", 0), ("gone.zone", 1)):
+            config.write_text(config.read_text().replace("example.com.zone", zone))
+            command = [sys.executable, "-P", "-m", "steering", "check", str(config)]
+            told = subprocess.run(command, capture_output=True, env=environment(), text=True, check=False)
+            meant = run_command("check", str(config))
+            assert (told.returncode, told.stdout, told.stderr) == (status, meant.stdout, meant.stderr)
 
     def test_nobody_reads(self, config: Path) -> None:
         reader, writer = os.pipe()

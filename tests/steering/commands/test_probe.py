@@ -19,7 +19,7 @@ from monitors.ping import PingNotPermitted
 from steering.cli import main
 from steering.commands import probe
 from steering.commands.probe import OnceReport, choose_origins
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 from steering.zones.store import Store, StoreReader
 from tests.steering.running import TAKEN, Waypost, eventually, web_settings
 

@@ -16,7 +16,7 @@ from geodata.classes import ClassMap
 from steering.offline import answers as offline
 from steering.prepare import compile_maps
 from steering.respond import respond
-from steering.settings import load_settings
+from steering.settings_file import load_settings
 from steering.world import make_world
 from tests.steering.running import Run
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from steering.imports import Imported, import_files
 from steering.imports.source import File
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -27,7 +27,8 @@ from steering.offline.answers import (
 )
 from steering.prepare import compile_maps
 from steering.respond import respond
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.world import make_world
 from steering.zones.load import ZonesError
 from steering.zones.store import StoreReader

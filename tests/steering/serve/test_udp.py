@@ -19,7 +19,7 @@ from steering.later import Later
 from steering.ratelimit import Decision
 from steering.respond import respond
 from steering.serve.udp import BURST, PACKET_SIZE, answer_burst, open_exchange, serve_udp
-from steering.settings import parse_settings
+from steering.settings_file import parse_settings
 from steering.world import World, make_world
 from steering.zones.load import stage_zones
 from steering.zones.store import Store, StoreReader

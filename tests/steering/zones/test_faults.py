@@ -6,7 +6,6 @@ The kills are counted small here; `python -m tests.bench.zones --kills 50` does 
 import itertools
 import random
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,20 +78,6 @@ def test_death_after_each_commit(tmp_path: Path, first: int) -> None:
             assert check_snapshot(reader, FEW, dice) == version + 2
             check_garbage(store, FEW, version + 2)
     assert (commits > 2) == (first == 1), "a difference is one commit"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
-    if (
-        shutil.which("mount") is None
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)], check=False, stderr=subprocess.DEVNULL
-        ).returncode
-    ):
-        pytest.skip("mounting a file system takes privileges")
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def load(directory: Path, names: int, limit: int = resource.RLIM_INFINITY) -> "subprocess.CompletedProcess[str]":

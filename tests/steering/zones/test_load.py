@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steering.balance.plans import make_default
-from steering.settings import Settings, parse_settings
+from steering.settings import Settings
+from steering.settings_file import parse_settings
 from steering.wire import CNAME, MX, NS, RRSIG, SOA, TXT, A, split_records
 from steering.zones import load
 from steering.zones import store as store_module

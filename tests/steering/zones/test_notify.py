@@ -12,8 +12,8 @@ from steering.settings import Zone
 from steering.values import Peer
 from steering.wire import NOERROR, REFUSED, render_error
 from steering.zones import notify as notify_module
-from steering.zones.message import parse_message_untrusted
-from steering.zones.notify import TIMEOUTS, NotifySender
+from steering.zones.message import Message, parse_message_untrusted
+from steering.zones.notify import PER_TARGET, TIMEOUTS, NotifySender
 from steering.zones.tsig import Key, verify_request_untrusted
 from tests.steering.support import APEX
 from tests.steering.test_worker import until
@@ -77,12 +77,11 @@ async def test_at_the_start_and_at_each_change_until_it_is_heard(
     await heard(target, 1)
     sender.tell(APEX)
     await heard(target, 2)
-    await trio.testing.wait_all_tasks_blocked(0.01)
-    assert not sender._sending
     sender.replace([target.zone(KEY.name if signs else None)], [KEY])
     sender.serve()
     sender.tell(b"\5other\0")
-    assert not sender._sending, "nothing is new to anybody"
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(target.heard) == 2, "nothing is new to anybody"
 
 
 @pytest.mark.parametrize("answer", [None, REFUSED, NOERROR])
@@ -117,24 +116,102 @@ async def test_patience_grows_and_nobody_is_there(
     sender = NotifySender(nursery)
     sender.replace([Zone(APEX, notify=(Peer("127.0.0.1", port),))], [])
     sender.serve()
-    await trio.sleep(sum(TIMEOUTS) - 1)
-    assert sender._sending
+    await trio.sleep(sum(TIMEOUTS) - TIMEOUTS[-1] - 1)
+    assert not caplog.text
     await trio.sleep(2)
-    assert not sender._sending
     assert "refused" in caplog.text
 
 
-async def test_a_change_meanwhile_begins_anew(autojump_clock: MockClock, nursery: trio.Nursery) -> None:  # noqa: ARG001
-    with socket.socket(type=socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.setblocking(False)
-        sender = NotifySender(nursery)
-        sender.replace([Zone(APEX, notify=(Peer("127.0.0.1", silent.getsockname()[1]),))], [])
-        sender.serve()
-        await trio.sleep(sum(TIMEOUTS) - 1)
-        sender.tell(APEX)
-        await trio.sleep(0.5)
-        assert len(nursery.child_tasks) == 1
-        await trio.sleep(sum(TIMEOUTS) - 1.5)
-        assert len(sender._sending) == len(nursery.child_tasks) == 1
-        nursery.cancel_scope.cancel()
+class Attempts:
+    """In place of a network: who was asked about what, when, and whether it answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[float, str, bytes]] = []
+        self.now = self.most = 0
+        self.dead = {"192.0.2.1"}
+        monkeypatch.setattr(notify_module, "ask_udp", self.ask)
+
+    async def ask(self, peer: Peer, _: Key | None, request: bytes) -> Message:
+        message = parse_message_untrusted(request)
+        self.made.append((trio.current_time(), peer.address, message.name))
+        if peer.address not in self.dead:
+            await trio.sleep(0.01)
+            return parse_message_untrusted(render_error(request, NOERROR, message.question))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.now -= 1
+        raise AssertionError("it never answers")
+
+
+@pytest.fixture
+async def attempts(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> AsyncIterator[Attempts]:
+    yield Attempts(monkeypatch)
+    nursery.cancel_scope.cancel()
+
+
+DEAD, ALIVE = Peer("192.0.2.1", 53), Peer("192.0.2.2", 53)
+
+
+async def test_a_change_meanwhile_begins_anew(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sender = NotifySender(nursery)
+    sender.replace([Zone(APEX, notify=(DEAD,))], [])
+    sender.serve()
+    await trio.sleep(sum(TIMEOUTS) - 1)
+    sender.tell(APEX)
+    await trio.sleep(sum(TIMEOUTS) - 1)
+    assert (len(attempts.made), attempts.most) == (2 * len(TIMEOUTS), 1)
+    assert not caplog.text
+    await trio.sleep(sum(TIMEOUTS))
+    assert len(attempts.made) == 2 * len(TIMEOUTS)
+    assert caplog.text.count("no answer") == 1
+
+
+async def test_a_dead_target_delays_nobody_and_is_not_flooded(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = [b"\4%04d\0" % number for number in range(2000)]
+    sender = NotifySender(nursery)
+    started = trio.current_time()
+    sender.replace([Zone(name, notify=(DEAD, ALIVE)) for name in names], [])
+    sender.serve()
+    for _ in range(3):
+        for name in names:
+            sender.tell(name)
+    await trio.sleep(1.5)
+    assert {name for when, peer, name in attempts.made if peer == ALIVE.address} == set(names)
+    assert len(attempts.made) == len(names) + 2 * PER_TARGET, "a zone waits once"
+    await trio.sleep(600)
+    assert attempts.most == PER_TARGET
+    assert len(attempts.made) - len(names) <= PER_TARGET * (trio.current_time() - started) / TIMEOUTS[0]
+    attempts.dead.clear()
+    attempts.made.clear()
+    await trio.sleep(60)
+    missed = set(names) - {name for _, _, name in attempts.made}
+    assert len(missed) == caplog.text.count("was not notified"), "who comes back hears what it has not heard"
+
+
+async def test_a_target_that_is_configured_no_more_is_left_alone(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+) -> None:
+    sender = NotifySender(nursery)
+    sender.replace([Zone(APEX, notify=(DEAD, ALIVE))], [])
+    sender.serve()
+    await trio.sleep(0.5)
+    sender.replace([Zone(APEX, notify=(ALIVE,))], [])
+    sender.serve()
+    await trio.sleep(600)
+    assert len(attempts.made) == 2
+    assert attempts.now == 0

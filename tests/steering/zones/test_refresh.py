@@ -1,6 +1,7 @@
 """Zones from primaries, with a fake primary that answers as it is told, a real store and real sockets."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import trio
 import trio.testing
 
 from steering.messages import FromSecondaries, Members, SecondaryStatus
-from steering.settings import Zone, parse_settings
+from steering.settings import Zone
+from steering.settings_file import parse_settings
 from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
 from steering.zones import refresh as refresh_module
-from steering.zones.load import stage_zones
+from steering.zones import timers as timers_module
+from steering.zones.load import read_owner, stage_zones
 from steering.zones.message import parse_message_untrusted
-from steering.zones.refresh import Refresher
-from steering.zones.store import Store, StoreReader
+from steering.zones.refresh import PER_PRIMARY, Refresher
+from steering.zones.store import Store, StoreError, StoreReader, ZoneWriter
+from steering.zones.timers import LONGEST, LONGEST_EXPIRE, Timers, read_soa_timers
 from steering.zones.tsig import Key, verify_request_untrusted
 from tests.steering.running import DEADLINE
 from tests.steering.support import APEX, SERVER, opened_store, snapshot
@@ -51,6 +55,12 @@ def listed(label: str, member: str) -> bytes:
     return owner + b"\0\x0c\0\1\0\0\0\0" + len(target).to_bytes(2, "big") + target
 
 
+def moving(label: str, target: bytes) -> bytes:
+    """That a member may move to this catalog."""
+    owner = b"\3coo" + bytes((len(label),)) + label.encode() + b"\5zones\xc0\x0c"
+    return owner + b"\0\x0c\0\1\0\0\0\0" + len(target).to_bytes(2, "big") + target
+
+
 def transferred(stage: "Stage", apex: bytes, serial: int = 1) -> bool:
     told = [status.serial for status in stage.statuses if status.apex == apex]
     return bool(told) and told[-1] == serial
@@ -68,6 +78,10 @@ class Primary:
         self.signs = False
         self.signs_last = True
         self.refuses = False
+        self.refuses_others = False
+        """It refuses all zones but example.com."""
+        self.silent = False
+        """It takes connections and questions, and says nothing."""
         self.breaks_after: int | None = None
         """Messages of a transfer after which the connection ends."""
         self.claims: int | None = None
@@ -96,6 +110,8 @@ class Primary:
     async def reply(self, stream: trio.SocketStream, packet: bytes) -> bool:
         message = parse_message_untrusted(packet)
         self.asked.append(message.rrtype)
+        if self.silent:
+            return True
         signer = None
         if self.signs:
             assert message.signature is not None
@@ -115,7 +131,8 @@ class Primary:
             if message.rrtype != SOA and number == self.breaks_after:
                 return False
             head = packet[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + message.question
-            answer = render_error(packet, REFUSED, message.question) if self.refuses else head + data
+            refused = self.refuses or (self.refuses_others and message.name != APEX)
+            answer = render_error(packet, REFUSED, message.question) if refused else head + data
             if signer is not None and (self.signs_last or message.rrtype == SOA or number < len(records) - 1):
                 answer = signer.sign(answer, now)
             await stream.send_all(len(answer).to_bytes(2, "big") + answer)
@@ -174,16 +191,17 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", 0.0)
     monkeypatch.setattr(refresh_module, "FIRST_RETRY", 0.02)
-    monkeypatch.setattr(refresh_module, "SHORTEST", 0.02)
+    monkeypatch.setattr(timers_module, "SHORTEST", 0.02)
     with opened_store(tmp_path / "zones") as store, trio.fail_after(DEADLINE):
-        made = Stage(tmp_path, store, nursery)
-        for primary in (made.first, made.second):
-            await nursery.start(primary.serve)
-        yield made
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:  # whose threads have ended when the store is closed
+            made = Stage(tmp_path, store, nursery)
+            for primary in (made.first, made.second):
+                await nursery.start(primary.serve)
+            yield made
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("key", ["", "xfr"])
@@ -225,9 +243,11 @@ async def test_changes_that_do_not_fit_lead_to_all_of_it(stage: Stage) -> None:
     assert stage.first.asked[-2:] == [IXFR, AXFR]
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3])
-async def test_half_a_transfer_changes_nothing(stage: Stage, after: int) -> None:
-    stage.start()
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("key", ["", "xfr"])
+async def test_half_a_transfer_changes_nothing(stage: Stage, after: int, key: str) -> None:
+    stage.first.signs = bool(key)
+    stage.start(key=key)
     await stage.until(lambda status: status.serial == 1)
     before = stage.addresses()
     stage.first.serial, stage.first.whole, stage.first.breaks_after = 2, [record("www", 7), record("b", 8)], after
@@ -285,6 +305,45 @@ class TestCatalogs:
         catalog.refresher.notify(APEX)
         await until(lambda: transferred(catalog, b"\3net\0", 0))
 
+    @pytest.mark.parametrize("label", ["a", "b"])
+    async def test_a_member_moves_to_another_catalog(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture, label: str
+    ) -> None:
+        """The second primary has the old catalog, the first one the new; each has the zone as well."""
+        old, net = b"\3old\0", b"\3net\0"
+        stage.second.serial, stage.second.whole = 7, [VERSION, listed("a", "net")]
+        stage.first.whole = [VERSION]
+        second = f'catalog = "consumer"\nprimaries = ["127.0.0.1:{stage.second.port}"]\n'
+        stage.start(after=f'catalog = "consumer"\n[[zone]]\nname = "old"\n{second}')
+        await until(lambda: transferred(stage, net, 7) and transferred(stage, APEX))
+
+        async def change(primary: Primary, apex: bytes, serial: int, *records: bytes) -> None:
+            primary.serial, primary.whole = serial, [VERSION, *records]
+            stage.refresher.notify(apex)
+            await until(lambda: transferred(stage, apex, serial))
+
+        def owner() -> bytes:
+            assert stage.members == [net]
+            return read_owner(ZoneWriter(stage.store), net)
+
+        await change(stage.first, APEX, 2, listed(label, "net"))
+        assert "refused: net. in the catalog example.com. is a member of old." in caplog.text
+        assert owner() == old
+        await change(stage.second, old, 8, listed("a", "net"), moving("a", APEX))
+        assert owner() == old, "the new one has not come again yet"
+        stage.first.refuses_others = True
+        await change(stage.first, APEX, 3, listed(label, "net"))
+        assert owner() == APEX
+        zone = stage.store.find_zone(net)
+        assert zone is not None
+        assert zone.expired is (label == "b"), "with another label, it begins anew"
+        stage.first.refuses_others = False
+        await change(stage.second, old, 9)
+        assert owner() == APEX
+        stage.first.serial = 20
+        stage.refresher.notify(net)
+        await until(lambda: transferred(stage, net, 20))
+
     async def test_a_restart_knows_them(self, catalog: Stage) -> None:
         catalog.first.refuses = True
         again = Refresher(catalog.store, catalog.nursery, lambda: 0.0, catalog.hear)
@@ -330,6 +389,45 @@ class TestPrimariesThatLie:
         await stage.until(lambda status: bool(status.error))
         assert stage.addresses() == {}
         assert stage.status.serial is None
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            [soa(9), record("www", 1), soa(2), record("www", 66)],
+            [soa(1), record("www", 1), soa(3), record("www", 66)],
+            [soa(1), record("www", 1), soa(2), record("www", 66), soa(3), soa(4)],
+            [soa(1), record("www", 1), soa(1), record("www", 66), soa(1), soa(2)],
+        ],
+    )
+    async def test_about_the_way_to_a_serial(self, stage: Stage, changes: Records) -> None:
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.serial, stage.first.whole, stage.first.changes = 2, [record("www", 2)], {1: changes}
+        await stage.refreshed()
+        assert stage.addresses() == {"www": ["192.0.2.2"]}
+        assert stage.first.asked[-2:] == [IXFR, AXFR]
+
+    async def test_with_one_between_ours_and_what_it_tells(self, stage: Stage) -> None:
+        """As of several servers behind one address: newer than ours is good."""
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.serial, stage.first.claims, stage.first.whole = 5, 9, [record("www", 5)]
+        await stage.refreshed()
+        assert (stage.status.serial, stage.status.error) == (5, "")
+
+    @pytest.mark.parametrize(("old", "new"), [(2**32 - 1, 0), (2**32 - 5, 2**31 - 6), (2**31 + 5, 3)])
+    async def test_not_where_serials_wrap(self, stage: Stage, old: int, new: int) -> None:
+        """RFC 1982 section 3.2; half a round is neither newer nor older."""
+        stage.first.serial = old
+        stage.start()
+        await stage.until(lambda status: status.serial == old)
+        stage.first.serial, stage.first.changes = new, {old: [soa(old), soa(new), record("new", 1)]}
+        await stage.refreshed()
+        assert (stage.status.serial, "new" in stage.addresses()) == (new, True)
+        stage.first.serial = (new + 2**31) % 2**32
+        await stage.refreshed()
+        assert stage.status.serial == new
+        assert "older" in stage.status.error
 
     async def test_without_a_signature_at_the_end(self, stage: Stage) -> None:
         stage.first.signs, stage.first.signs_last = True, False
@@ -395,6 +493,186 @@ async def test_a_restart_knows_when_it_is_due(stage: Stage) -> None:
     assert (stage.status.serial, stage.status.last_check) == (1, last_check)
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert len(stage.first.asked) == asked, "it is not due yet"
+
+
+class TestPrimariesThatAreSilent:
+    MORE = 2 * PER_PRIMARY
+
+    def more(self, *primaries: Primary) -> str:
+        """So many zones of these."""
+        peers = ", ".join(f'"127.0.0.1:{primary.port}"' for primary in primaries)
+        return "".join(f'[[zone]]\nname = "z{each}"\nprimaries = [{peers}]\n' for each in range(self.MORE))
+
+    async def test_zones_of_others_do_not_wait(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", DEADLINE)
+        stage.second.silent = True
+        stage.start(self.more(stage.second))
+        await until(lambda: len(stage.second.asked) == PER_PRIMARY)
+        await until(lambda: transferred(stage, APEX))
+
+    async def test_who_has_another_primary_asks_that_first(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", 2.0)
+        stage.second.silent = True
+        stage.start(self.more(stage.second, stage.first))
+        await until(lambda: all(transferred(stage, b"%cz%d\0" % (len(f"z{n}"), n)) for n in range(self.MORE)))
+        assert len(stage.second.asked) == PER_PRIMARY, "who waits for it meanwhile does not ask it"
+
+    async def test_a_zone_that_waits_for_its_turn_expires(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        stage.first.timers = (0, 0, 1)
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        monkeypatch.setattr(refresh_module, "ANSWER_TIME", DEADLINE)
+        stage.first.silent = True
+        await until(lambda: not stage.addresses())
+
+
+async def test_a_flood_of_notify_is_one_comparison(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    monkeypatch.setattr(refresh_module, "NOTIFY_PAUSE", DEADLINE)
+    stage.refresher._zones[APEX]._compared = -DEADLINE  # a long time ago
+    asked, told = len(stage.first.asked), len(stage.statuses)
+    for _ in range(1000):
+        stage.refresher.notify(APEX)
+        await trio.lowlevel.checkpoint()
+    await until(lambda: len(stage.first.asked) > asked)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(stage.first.asked) == asked + 1
+    assert len(stage.statuses) == told + 1
+
+
+class Clock:
+    """The time of day, as it is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.set_by = 0.0
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + self.set_by)
+        monkeypatch.setattr(refresh_module, "CLOCK_INTERVAL", 0.01)
+
+
+YEAR = 365 * 86400.0
+
+
+class TestClocksThatAreSet:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        return Clock(monkeypatch)
+
+    @pytest.mark.parametrize("years", [56, -56])
+    async def test_what_was_just_compared_is_just_compared(self, clock: Clock, stage: Stage, years: int) -> None:
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.refuses = True
+        clock.set_by = years * YEAR
+        await stage.until(lambda status: bool(status.error))
+        assert not stage.status.expired
+        assert stage.addresses()
+        assert stage.status.last_check is not None
+        assert abs(stage.status.last_check - time.time()) < DEADLINE
+
+    @pytest.mark.parametrize(("days", "expired"), [(2, True), (0.5, False)])
+    async def test_a_clock_that_is_set_after_the_start(
+        self, clock: Clock, stage: Stage, days: float, expired: bool
+    ) -> None:
+        """What an earlier process has kept was noted by a good clock."""
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.refresher._zones[APEX].scope.cancel()
+        now = time.time()
+        timers = Timers(now - days * 86400, now - days * 86400, now - days * 86400)
+        stage.store.note_timers(APEX, msgspec.msgpack.encode(timers), expired=False)
+        stage.first.refuses = True
+        stage.statuses.clear()
+        clock.set_by = -now
+        again = Refresher(stage.store, stage.nursery, lambda: 0.0, stage.hear)
+        again.replace(stage.refresher.settings, [])
+        await stage.until(lambda status: bool(status.error) or status.next_try > time.time())
+        assert not stage.status.expired
+        clock.set_by = 0
+        await stage.until(lambda status: status.expired is expired and bool(status.error))
+
+
+@pytest.mark.parametrize(
+    ("timers", "expected"),
+    [
+        ((0, 0, 0), (1, 1, 2)),
+        ((2**31, 2**32 - 1, 2**32 - 1), (LONGEST, LONGEST, LONGEST_EXPIRE)),
+        ((3600, 600, 60), (3600, 600, 4200)),
+        ((3600, 600, 86400), (3600, 600, 86400)),
+    ],
+)
+def test_timers_count_within_bounds(timers: tuple[int, int, int], expected: tuple[int, int, int]) -> None:
+    assert read_soa_timers(soa(1, timers)[12:]) == expected
+
+
+async def test_what_expired_while_nothing_ran_is_not_answered_from(stage: Stage) -> None:
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+    stage_zones(stage.refresher.settings, stage.store, time.time() + 86000)()
+    assert stage.addresses()
+    stage_zones(stage.refresher.settings, stage.store, time.time() + 86400)()
+    assert not stage.addresses()
+    stage.refresher.replace(stage.refresher.settings, [KEY])
+    await until(lambda: bool(stage.addresses()))
+    assert stage.first.asked.count(AXFR) == 1
+
+
+def large(number: int) -> bytes:
+    """A record that takes 60,000 octets."""
+    return b"\4b%03d\xc0\x0c\xff\x00\0\1\0\0\0\0" % number + (60_000).to_bytes(2, "big") + bytes(60_000)
+
+
+class TestFullDisks:
+    @pytest.fixture
+    async def stage(self, small_disk: Path, stage: Stage) -> Stage:
+        """One with a store in a file system of 4 MiB."""
+        assert small_disk in stage.store.directory.parents
+        return stage
+
+    @pytest.mark.parametrize("megabytes", [2.5, 6])
+    async def test_nothing_is_lost_and_it_goes_on_when_there_is_room(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture, megabytes: float
+    ) -> None:
+        """Whether there is no room for what comes, or none for the zone that it makes."""
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        first = stage.first
+        small = [record("www", 2)]
+        first.serial, first.whole = 2, [*small, *map(large, range(int(megabytes * 1e6 / 60_000)))]
+        await stage.refreshed()
+        assert stage.status.serial == 1
+        assert "MiB free" in stage.status.error
+        assert str(stage.store.directory) in stage.status.error
+        assert "MiB free" in caplog.text
+        assert stage.addresses() == {"www": ["192.0.2.1"]}
+        first.serial, first.whole = 3, small
+        await stage.refreshed()
+        assert stage.addresses() == {"www": ["192.0.2.2"]}
+        assert stage.status.error == ""
+
+
+async def test_a_zone_expires_though_that_cannot_be_kept(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again, but not all the time."""
+    stage.first.timers = (0, 0, 1)
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+
+    def fail(_apex: bytes, _timers: bytes, *, expired: bool) -> None:
+        raise StoreError(f"no space left for expired={expired}")
+
+    with monkeypatch.context() as full:
+        full.setattr(stage.store, "note_timers", fail)
+        stage.first.refuses = True
+        await until(lambda: "has expired" in caplog.text)
+        asked = len(stage.first.asked)
+        await trio.sleep(0.2)
+        assert len(stage.first.asked) - asked < 10
+        assert caplog.text.count("has expired") == 1
+        assert "no space left for expired=True" in caplog.text
+    await until(lambda: not stage.addresses())
 
 
 class TestLoadBalancers:

@@ -11,6 +11,7 @@ from steering.wire import (
     ANY,
     CNAME,
     FORMERR,
+    HTTPS,
     IN,
     MX,
     NOTZONE,
@@ -34,6 +35,7 @@ from steering.zones.update import (
     UpdateError,
     apply_update,
     check_prerequisites,
+    check_rdata_untrusted,
     check_update_untrusted,
     is_named,
 )
@@ -113,6 +115,7 @@ def wanted(owner: bytes, rrtype: int, rrclass: int, rdata: bytes = b"", ttl: int
 def test_updates(update: list[MessageRecord], owner: bytes, expected: RRsets | None) -> None:
     before = repr(ZONE)
     check_update_untrusted(message(*update))
+    check_rdata_untrusted(message(*update))
     assert apply_update(message(*update), read) == ({} if expected is None else {owner: expected})
     assert repr(ZONE) == before
 
@@ -144,6 +147,7 @@ def test_updates(update: list[MessageRecord], owner: bytes, expected: RRsets | N
 def test_prerequisites(prerequisites: list[MessageRecord], rcode: int | None) -> None:
     asked = message(prerequisites=tuple(prerequisites))
     check_update_untrusted(asked)
+    check_rdata_untrusted(asked)
     if rcode is None:
         check_prerequisites(asked, read)
         return
@@ -177,7 +181,6 @@ def test_prerequisites_that_are_none(prerequisite: MessageRecord, rcode: int) ->
         (add(WWW, ANY, ONE), FORMERR),
         (add(WWW, 252, ONE), FORMERR),
         (add(WWW, 41, ONE), FORMERR),
-        (add(WWW, A, b""), FORMERR),
         (MessageRecord(WWW, A, 3, 0, ONE), FORMERR),
         (MessageRecord(WWW, A, ANY_CLASS, 1, b""), FORMERR),
         (MessageRecord(WWW, A, ANY_CLASS, 0, ONE), FORMERR),
@@ -225,12 +228,51 @@ def test_the_work_grows_with_the_message_and_with_what_is_there(monkeypatch: pyt
     assert steps < 20 * count
 
 
+def test_a_name_gets_no_more_types_than_are_good_for_it() -> None:
+    many = [add(NEW, 1000 + number, b"") for number in range(101)]
+    assert len(apply_update(message(*many[1:]), read)[NEW]) == 100
+    with pytest.raises(UpdateError) as caught:
+        apply_update(message(*many), read)
+    assert caught.value.rcode == REFUSED
+    full: RRsets = {record.rrtype: (300, [b""]) for record in many}
+    less = apply_update(message(delete_all(NEW, many[0].rrtype)), lambda _: full)
+    assert len(less[NEW]) == 100
+    assert apply_update(message(add(NEW, 1000, b"more")), lambda _: full)[NEW][1000] == (300, [b"", b"more"])
+
+
 def test_an_update_of_names_with_too_many_records_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(update_module, "RECORDS_LIMIT", 5)
     assert apply_update(message(delete_all(WWW), delete_all(NEW)), read) == {WWW: {}}
     with pytest.raises(UpdateError) as caught:
         apply_update(message(delete_all(WWW), delete_all(APEX)), read)
     assert caught.value.rcode == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("rrtype", "good", "bad"),
+    [
+        (A, ONE, b""),
+        (TXT, b"\1x", b""),
+        (42, b"", b"\0"),  # APL
+        (65280, b"", None),
+        (44, b"\1\1" + bytes(20), b"\1"),  # SSHFP
+        (46, bytes(18) + b"\1x\0" + bytes(64), bytes(18) + b"\1x\xc0\0" + bytes(64)),  # RRSIG, with a pointer
+        (52, b"\3\1\1" + bytes(32), b"\3"),  # TLSA
+        (HTTPS, b"\0\1\0\0\1\0\3\2h2", b"\0\1\0\0\1\0\\9\2h2"),
+        (257, b"\0\5issueca.example", b"\0\xffissue"),  # CAA
+    ],
+)
+def test_rdata_is_what_its_type_prescribes(rrtype: int, good: bytes, bad: bytes | None) -> None:
+    def records(rdata: bytes) -> list[Message]:
+        deleted = message(delete(WWW, rrtype, rdata))
+        return [message(add(WWW, rrtype, rdata)), deleted, message(prerequisites=(wanted(WWW, rrtype, IN, rdata),))]
+
+    for each in records(good):
+        check_rdata_untrusted(each)
+    for each in records(bad) if bad is not None else ():
+        with pytest.raises(UpdateError) as caught:
+            check_rdata_untrusted(each)
+        assert caught.value.rcode == FORMERR
 
 
 @pytest.mark.parametrize(
@@ -281,6 +323,7 @@ def test_any_bytes_are_an_update_or_an_error(tail: bytes, prerequisites: int, up
     try:
         parsed = parse_message_untrusted(packet)
         check_update_untrusted(parsed)
+        check_rdata_untrusted(parsed)
         check_prerequisites(parsed, read)
         apply_update(parsed, read)
     except (BadPacket, UpdateError):

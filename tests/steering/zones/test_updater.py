@@ -1,9 +1,12 @@
 """Updates into the store: kept beside the zone file, journaled, and the same as if the file had them."""
 
+import resource
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.tsig
 import dns.update
 import pytest
 from hypothesis import HealthCheck, given
@@ -11,8 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from steering.messages import UpdateAsked, UpdateDone
-from steering.settings import Settings, parse_settings
-from steering.wire import MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, A
+from steering.settings import Settings
+from steering.settings_file import parse_settings
+from steering.wire import FORMERR, IN, MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, UPDATE, A
 from steering.zones import load as load_module
 from steering.zones import store as store_module
 from steering.zones.node import key_labels
@@ -50,7 +54,11 @@ class Zone:
         return parse_settings(text, self.folder / "waypost.toml")
 
     def ask(self, update: dns.update.UpdateMessage, seconds: float = 60.0) -> UpdateDone:
-        return self.updater.update(UpdateAsked(3, 7, time.monotonic() + seconds, update.to_wire()), time.monotonic)
+        return self.ask_wire(update.to_wire(), seconds)
+
+    def ask_wire(self, packet: bytes, seconds: float = 60.0) -> UpdateDone:
+        asked = UpdateAsked(3, 7, time.monotonic() + seconds, "192.0.2.9", packet)
+        return self.updater.update(asked, time.monotonic)
 
     def add(self, owner: str, rrtype: str, data: str, ttl: int = 60) -> UpdateDone:
         update = dns.update.UpdateMessage("example.com")
@@ -94,9 +102,10 @@ def zone(tmp_path: Path) -> Iterator[Zone]:
 
 def test_the_serial_grows_with_each_update_that_changes_something(zone: Zone) -> None:
     zone.load(5)
-    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, 6)
-    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, None)
-    assert zone.delete("new") == UpdateDone(3, 7, NOERROR, APEX, 7)
+    told = "by nobody from 192.0.2.9: "
+    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, 6, told + "new.example.com. TXT")
+    assert zone.add("new", "TXT", "x") == UpdateDone(3, 7, NOERROR, APEX, None, told)
+    assert zone.delete("new") == UpdateDone(3, 7, NOERROR, APEX, 7, told + "new.example.com. TXT")
     assert zone.records("example.com.", SOA)[0].split()[2] == "7"
 
 
@@ -168,6 +177,15 @@ def test_steered_names_are_refused_and_stay(zone: Zone) -> None:
     assert zone.records("new", TXT) == ['"x"']
 
 
+def test_no_delegation_covers_a_load_balancer(zone: Zone) -> None:
+    zone.load(5, more=POOLS + balancer("lb.b.example.com"))
+    for owner, rrtype in (("b", "NS"), ("b", "DNAME"), ("@", "DNAME")):
+        done = zone.add(owner, rrtype, "example.org.")
+        assert done.rcode == REFUSED
+        assert "lb.b.example.com.: a load balancer" in done.told
+    assert zone.add("new", "NS", "example.org.").serial == 6
+
+
 def test_what_cannot_be_served_is_refused(zone: Zone) -> None:
     zone.load(5)
     before = zone.nodes()
@@ -182,6 +200,59 @@ def test_what_cannot_be_served_is_refused(zone: Zone) -> None:
     assert len(zone.records("large", TXT)) == 300
     assert zone.delete("large").rcode == NOERROR
     assert zone.nodes().keys() == before.keys()
+
+
+def test_what_is_no_rdata_is_no_update(zone: Zone) -> None:
+    zone.load(5)
+    for kind, rdata in ((257, b"\0"), (65, b"\0\1\0\0"), (46, b"\0")):
+        for rrclass, ttl in ((IN, 60), (254, 0)):
+            record = b"\xc0\x0c" + struct.pack("!HHIH", kind, rrclass, ttl, len(rdata)) + rdata
+            header = b"id" + struct.pack("!HHHHH", UPDATE << 11, 1, 0, 1, 0)
+            assert zone.ask_wire(header + APEX + b"\0\6\0\1" + record).rcode == FORMERR
+    assert zone.served().serial == 5
+
+
+def test_the_log_tells_what_has_changed_and_is_bounded(zone: Zone) -> None:
+    zone.load(5)
+    update = dns.update.UpdateMessage("example.com")
+    for number in range(8):
+        update.add(f"n{number}\\010", 60, "TXT", "x")
+    for number in range(9):
+        update.add("n0\\010", 60, f"TYPE{65280 + number}", "\\# 1 00")
+    update.use_tsig(dns.tsig.Key("k.", b"secret"))
+    types = "TXT TYPE65280 TYPE65281 TYPE65282 TYPE65283 and 5 more types"
+    others = "".join(f", n{number}\\010.example.com. TXT" for number in range(1, 5))
+    told = f"by k. from 192.0.2.9: n0\\010.example.com. {types}{others} and 3 more names"
+    assert zone.ask(update).told == told
+
+
+def test_a_disk_that_is_full_changes_nothing_and_is_told(zone: Zone) -> None:
+    zone.load(5)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (zone.store.directory / "data.mdb").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        done = [zone.add(f"n{number}", "TXT", " ".join(["x" * 250] * 200)) for number in range(5)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert done[-1].rcode == SERVFAIL
+    assert "MiB free" in done[-1].told
+    made = sum(each.rcode == NOERROR for each in done)
+    assert zone.served().serial == 5 + made
+    assert zone.add("n4", "TXT", "x").serial == 6 + made
+    assert zone.load(zone.edition + 100) == 1
+
+
+def test_a_store_that_cannot_be_locked_changes_nothing_and_is_told(zone: Zone) -> None:
+    zone.load(5)
+    lock = zone.store.directory / store_module.LOCK_NAME
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    done = zone.add("new", "TXT", "x")
+    assert done.rcode == SERVFAIL
+    assert "Is a directory" in done.told
+    lock.rmdir()
+    assert zone.add("new", "TXT", "x").serial == 6
 
 
 def test_updated_rrsets_are_bounded(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
