@@ -31,8 +31,8 @@ from steering.beside import AnyUpdate, open_target
 from steering.beside.update import Change, Rdatas, Target, UpdateError
 from steering.files import replace_file
 from steering.messages import UpdateStatus
+from steering.secret_files import SecretError, read_secret
 from steering.settings import LoadBalancer, Settings, SharedKey
-from steering.values import parse_secret
 from steering.wire import is_below, name_to_text, split_records
 
 WRITE_INTERVAL = 1.0
@@ -265,14 +265,10 @@ def _load_keys(keys: Sequence[SharedKey]) -> dict[bytes, dns.tsig.Key]:
     """In a thread: anew for each attempt, so that a file that was replaced counts. UpdateError."""
     loaded = {}
     for key in keys:
-        secret = key.secret or b""
         try:
-            if key.secret_file is not None:
-                secret = parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
-        except OSError as error:
-            raise UpdateError(f"{key.secret_file}: {error.strerror or error}") from error
-        except ValueError:
-            raise UpdateError(f"{key.secret_file}: no secret in Base64") from None
+            secret = read_secret(key)
+        except SecretError as error:
+            raise UpdateError(str(error)) from error
         loaded[key.name] = dns.tsig.Key(dns.name.from_wire(key.name, 0)[0], secret, key.algorithm)
     return loaded
 
