@@ -267,6 +267,19 @@ class TestCheck:
         assert "example.com.zone" in error
         assert "own.csv" in error or "none.csv" in error
 
+    def test_a_secret_file_that_is_missing_or_no_secret(self, config: Path, waypost: Run) -> None:
+        allow = 'file = "example.com.zone"\nallow_transfer = ["key:transfer"]'
+        text = SETTINGS.replace('file = "example.com.zone"', allow)
+        config.write_text(text + '\n[[key]]\nname = "transfer"\nsecret_file = "transfer.key"\n')
+        secret = config.parent / "transfer.key"
+        for content, reason in ((None, "No such file or directory"), ("no secret!", "not Base64")):
+            if content:
+                secret.write_text(content)
+            status, _, error = waypost("check", config)
+            assert (status, error) == (1, f"{config}: secret_file of key transfer.: {secret}: {reason}\n")
+        secret.write_text("c2VjcmV0\n")
+        assert waypost("check", config)[0] == 0
+
 
 class TestAnswer:
     @pytest.mark.parametrize(
