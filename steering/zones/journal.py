@@ -75,14 +75,15 @@ class Journal:
         self._apex = apex
 
     def append(self, change: "Records", old: int, new: int, keep: int) -> None:
-        """Write a change that follows the last one, and forget the oldest beyond `keep`."""
+        """Write a change that follows the last one, and forget the oldest beyond `keep`, which is 1 or more."""
+        if change.size > SIZE_LIMIT:
+            self.clear()
+            return
         span = self._span()
         last = self._get(span[1]) if span else None
-        if keep < 1 or change.size > SIZE_LIMIT or (last is not None and last.new != old):
+        if last is not None and last.new != old:
             self.clear()
             span, last = None, None
-            if keep < 1 or change.size > SIZE_LIMIT:
-                return
         first, number = (span[0], span[1] + 1) if span else (0, 0)
         end = (last.end if last else 0) + change.size
         self._put(number, 0, msgspec.msgpack.encode(Change(old, new, change.size, end)))
