@@ -146,11 +146,14 @@ class _Session:
             await client.connect()
             await self._hand_in(client)
             try:
-                await asyncio.wait_for(client.quit(), QUIT_SECONDS)
+                await asyncio.wait_for(client.execute_command(b"QUIT"), QUIT_SECONDS)
             except (aiosmtplib.SMTPException, OSError):
                 pass  # TimeoutError is an OSError; the mail is accepted
         finally:
+            transport = client.transport
             client.close()
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()  # TLS would wait for the goodbye of the other end
 
     async def _hand_in(self, client: aiosmtplib.SMTP) -> None:
         notifier = self._notifier

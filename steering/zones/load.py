@@ -132,6 +132,7 @@ def stage_zones(
     Unix seconds.
     """
     writer = ZoneWriter(store)
+    writer.served.read_all()
     writer.collect_garbage()
     problems: list[ZoneProblem] = []
     expired: dict[bytes, bytes] = {}

@@ -10,6 +10,7 @@ Databases
     replaced apex + key of an owner -> what a primary has where a load balancer answers (load.py)
     updated  apex + owner + type -> an RRset that an update has made, laid over the zone's source (overlay.py)
     timers   apex -> when a zone was last compared with its primary, and when it is next (refresh.py)
+    counters "generation" -> the last one that a zone got, which may have no nodes
 
 Rules
 - What a reader sees is one LMDB snapshot: a zone's generation and its nodes come from the same transaction, so an
@@ -51,6 +52,7 @@ CUT: Final = 4
 
 _GENERATION = struct.Struct("!I")
 _NUMBER = struct.Struct("!Q")
+_LAST: Final = b"generation"
 
 
 class StoreError(Exception):
@@ -113,6 +115,7 @@ class Store:
             self.replaced = self.environment.open_db(b"replaced")
             self.updated = self.environment.open_db(b"updated")
             self.timers = self.environment.open_db(b"timers")
+            self.counters = self.environment.open_db(b"counters")
         except (lmdb.Error, OSError) as error:
             raise StoreError(f"{directory}: {error}") from error
 
@@ -306,12 +309,6 @@ def _shared_depth(neighbour: bytes, position: int, labels: list[bytes], prefix: 
 _decode_zone = msgspec.msgpack.Decoder(Zone).decode
 
 
-def read_zones(store: Store) -> dict[bytes, Zone]:
-    """Every zone of the newest snapshot by its apex."""
-    with store.environment.begin() as transaction:
-        return _read_zones(transaction, store)
-
-
 def read_zone(transaction: "lmdb.Transaction[bytes]", store: Store, apex: bytes) -> Zone | None:
     """A zone in the snapshot of a transaction."""
     value = transaction.get(apex, db=store.zones)
@@ -320,6 +317,35 @@ def read_zone(transaction: "lmdb.Transaction[bytes]", store: Store, apex: bytes)
 
 def _read_zones(transaction: "lmdb.Transaction[bytes]", store: Store) -> dict[bytes, Zone]:
     return {zone.apex: zone for zone in map(_decode_zone, transaction.cursor(store.zones).iternext(keys=False))}
+
+
+class ServedZones(Mapping[bytes, Zone]):
+    """The zones that are served by their apex: each as it was when it was first asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._found: dict[bytes, Zone | None] = {}
+
+    def read_all(self) -> None:
+        """Find every zone now, which costs less than one by one."""
+        with self._store.environment.begin() as transaction:
+            self._found |= _read_zones(transaction, self._store)
+
+    def __getitem__(self, apex: bytes) -> Zone:
+        if apex not in self._found:
+            self._found[apex] = self._store.find_zone(apex)
+        zone = self._found[apex]
+        if zone is None:
+            raise KeyError(apex)
+        return zone
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._store.environment.begin() as transaction:
+            return iter(list(transaction.cursor(self._store.zones).iternext(values=False)))
+
+    def __len__(self) -> int:
+        with self._store.environment.begin() as transaction:
+            return int(transaction.stat(self._store.zones)["entries"])
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -410,8 +436,7 @@ class ZoneWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.served = read_zones(store)
-        """The zones that are served now."""
+        self.served = ServedZones(store)
         self._staged: dict[bytes, tuple[Zone, Version]] = {}
         self._differences: dict[bytes, Mapping[bytes, bytes | None]] = {}
         self._pending: list[tuple[bytes, bytes]] = []
@@ -421,8 +446,7 @@ class ZoneWriter:
             self._next_generation = 1 + max(
                 _last_generation(transaction, store.nodes),
                 _last_generation(transaction, store.garbage),
-                *(zone.generation for zone in self.served.values()),  # also of those without any node
-                0,
+                _last_served_generation(transaction, store),
             )
 
     def read_stamp(self, apex: bytes) -> bytes | None:
@@ -485,11 +509,12 @@ class ZoneWriter:
             with store.environment.begin(write=True) as transaction:
                 removed = list(removed)
                 self._check_alone(transaction, [*self._staged, *removed])
+                transaction.put(_LAST, _GENERATION.pack(self._next_generation - 1), db=store.counters)
                 for apex in self._staged:
                     self._write_zone(transaction, apex)
                 for apex in removed:
                     self._remove_zone(transaction, apex)
-            self.served = read_zones(store)
+            self.served = ServedZones(store)
             self._staged, self._differences, self._begun = {}, {}, set()
 
     def _write_zone(self, transaction: "lmdb.Transaction[bytes]", apex: bytes) -> None:
@@ -623,6 +648,13 @@ def _delete_below(transaction: "lmdb.Transaction[bytes]", database: lmdb._Databa
 def _last_generation(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database) -> int:
     cursor = transaction.cursor(database)
     return int.from_bytes(cursor.key()[: _GENERATION.size], "big") if cursor.last() else 0
+
+
+def _last_served_generation(transaction: "lmdb.Transaction[bytes]", store: Store) -> int:
+    counted = transaction.get(_LAST, db=store.counters)
+    if counted is not None:
+        return int.from_bytes(counted, "big")
+    return max((zone.generation for zone in _read_zones(transaction, store).values()), default=0)  # an old store
 
 
 def _log_change(store: Store, transaction: "lmdb.Transaction[bytes]", apex: bytes) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.config.neighbours import BESIDE, Neighbour, answer, ask, replace, two_sites, waypost_of
 from tests.peers.programs import need_program
-from tests.steering.running import Waypost, eventually, free_port
+from tests.steering.running import Waypost, eventually, free_port, run_command
 
 NAME = "www.gslb.example.com"
 ONE, TWO = "127.0.0.1", "127.0.0.2"
@@ -19,6 +19,17 @@ types = ["A"]
 default_pools = ["one"]
 fallback_pool = "one"
 network_pools = { "127.1.0.0/16" = ["two"] }
+
+[[pool]]
+name = "long"
+origin = [{ name = "long", address = "192.0.2.3" }]
+
+[[load_balancer]]
+name = "long.gslb.example.com"
+types = ["A"]
+ttl = 300
+default_pools = ["long", "two"]
+fallback_pool = "two"
 """
 
 
@@ -60,6 +71,14 @@ def test_the_client_behind_dnsdist_counts(tmp_path: Path) -> None:
                 reply = ask(dnsdist.port, "geo.gslb.example.com", tcp=tcp, source=source)
                 assert reply is not None, dnsdist.log()
                 assert [rdata.to_text() for rrset in reply.answer for rdata in rrset] == [expected], (source, tcp)
+
+
+def test_an_answer_is_not_kept_for_its_ttl(tmp_path: Path) -> None:
+    with both(tmp_path) as (waypost, dnsdist, _):
+        dnsdist.answers("192.0.2.3", "long.gslb.example.com")
+        forced = run_command("force", str(waypost.config), "long", "down", "--until-cleared", "--reason", "test")
+        assert forced.returncode == 0, forced.stderr
+        dnsdist.answers(TWO, "long.gslb.example.com")
 
 
 def test_without_waypost_each_client_gets_what_it_got_before(tmp_path: Path) -> None:

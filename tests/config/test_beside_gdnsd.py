@@ -44,8 +44,8 @@ class Gdnsd:
             ("dns_port => 5353", f"dns_port => {self.port}, run_dir => {folder}/run, state_dir => {self.state}"),
             ('"/usr/bin/waypost"', f'"{script}"'),
             ("/etc/waypost/waypost.toml", str(self.config)),
-            ("interval => 10", "interval => 4, up_thresh => 1, down_thresh => 1, ok_thresh => 1"),
-            ("timeout => 8", "timeout => 3"),
+            ("interval => 10", "interval => 8, up_thresh => 1, down_thresh => 1, ok_thresh => 1"),
+            ("timeout => 8", "timeout => 7"),
         )
 
     @contextmanager

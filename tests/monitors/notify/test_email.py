@@ -240,13 +240,16 @@ async def scripted(*said: bytes) -> AsyncIterator[int]:
 
     async def handle(stream: trio.SocketStream) -> None:
         for reply in said:
-            await stream.send_all(reply)
             line = b""
-            while not line.endswith(b"\n"):
-                part = await stream.receive_some(1)
-                if not part:
-                    return
-                line += part
+            try:
+                await stream.send_all(reply)
+                while not line.endswith(b"\n"):
+                    part = await stream.receive_some(1)
+                    if not part:
+                        return
+                    line += part
+            except trio.BrokenResourceError:
+                return
         await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
