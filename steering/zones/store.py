@@ -7,7 +7,7 @@ Databases
     changes  running number (8 octets) -> apex that changed: how a reader keeps its table of zones without reading all
     garbage  generation -> nothing: generations that no zone serves, being loaded or being deleted
     journal  apex, number, part -> what the latest changes of a zone were (journal.py)
-    replaced apex + key of an owner -> what a primary has where a load balancer answers (load.py)
+    replaced apex + key of an owner -> what a primary has where a load balancer answers (content.py)
     updated  apex + owner + type -> an RRset that an update has made, laid over the zone's source (overlay.py)
     timers   apex -> when a zone was last compared with its primary, and when it is next (refresh.py)
     counters "generation" -> the last one that a zone got, which may have no nodes
