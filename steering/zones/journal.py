@@ -122,7 +122,7 @@ class Journal:
         cursor = self._transaction.cursor(self._database)
         if cursor.set_range(self._key(number, 0)):
             for key, value in cursor.iternext():
-                if not key.startswith(self._apex) or len(key) != len(self._apex) + _KEY_SIZE:
+                if not self._is_ours(key):
                     return
                 if key[-_PART.size :] != bytes(_PART.size):
                     yield _COUNT.unpack_from(value)[0], value[_COUNT.size :]
