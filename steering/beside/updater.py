@@ -184,10 +184,10 @@ class Updater:
             known[place] = Known(there, before.pending)
         elif there == before.there:
             known[place] = Known(there, before.settled)
-        elif there == wanted.rdatas:
-            known[place] = Known(there, wanted)
         else:
             known[place] = Known(there, wanted)
+            if there == wanted.rdatas:
+                return
             text = "%s: somebody else has written %s, where there was %s of ours; it stays until %s"
             until = "health changes the answer"
             if update.on_conflict == "stop":
