@@ -8,7 +8,6 @@ published stays, and updates that it had not answered fail when their time is ov
 """
 
 import logging
-import os
 import random
 import signal
 import socket
@@ -22,7 +21,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-import geodata
+from steering.child import run_child
 from steering.log import start_log
 from steering.messages import FromSecondaries, Notified, Secondaries, ToSecondaries, UpdateAsked, UpdateDone
 from steering.serve.feed import Connection
@@ -73,7 +72,9 @@ class SecondaryZones:
             ours, theirs = socket.socketpair()
             async with trio.open_nursery() as nursery:
                 with theirs:
-                    process: trio.Process = await nursery.start(_start_child, theirs.fileno())
+                    end, level = theirs.fileno(), logging.getLogger().level
+                    run = partial(run_child, "steering.secondaries", str(end), str(level), pass_fds=[end])
+                    process: trio.Process = await nursery.start(partial(run, stdin=subprocess.DEVNULL))
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
                 await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
                 process.terminate()
@@ -89,18 +90,6 @@ class SecondaryZones:
                 self._on_news(news)
         finally:
             self._connection = None
-
-
-async def _start_child(descriptor: int, task_status: trio.TaskStatus[trio.Process]) -> None:
-    paths = filter(None, (str(Path(geodata.__file__).parent.parent), os.environ.get("PYTHONPATH")))
-    await trio.run_process(
-        [sys.executable, "-P", "-m", "steering.secondaries", str(descriptor), str(logging.getLogger().level)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[descriptor],
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        task_status=task_status,
-    )
 
 
 def main() -> None:

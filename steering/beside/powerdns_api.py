@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from steering.beside.update import Change, Rdatas, Update, UpdateError
 from steering.values import FilePath
-from steering.wire import name_to_text
+from steering.wire import name_to_text, type_to_text
 
 TIMEOUT = 10.0
 """Seconds for one request and its response."""
@@ -87,7 +87,7 @@ class ApiTarget:
 
     async def read(self, owner: bytes, rrtype: int) -> Rdatas:
         """Of the whole zone where PowerDNS cannot select."""
-        name, kind = name_to_text(owner), dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rrtype))
+        name, kind = name_to_text(owner), type_to_text(rrtype)
         content = await self._request("GET", b"", {"rrset_name": name, "rrset_type": kind})
         try:
             zone = msgspec.json.decode(content, type=ApiZone)
@@ -141,7 +141,7 @@ def render(changes: Sequence[Change]) -> bytes:
     rrsets: list[dict[str, object]] = []
     for change in changes:
         kind = dns.rdatatype.RdataType.make(change.rrtype)
-        rrset: dict[str, object] = {"name": name_to_text(change.owner), "type": dns.rdatatype.to_text(kind)}
+        rrset: dict[str, object] = {"name": name_to_text(change.owner), "type": type_to_text(change.rrtype)}
         if change.after:
             made = (dns.rdata.from_wire(dns.rdataclass.IN, kind, each, 0, len(each)) for each in change.after)
             records = [{"content": rdata.to_text(), "disabled": False} for rdata in made]

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
-from steering.wire import IN, NOERROR, OPT, SOA, is_below, name_to_text
+from steering.wire import IN, NOERROR, SOA, is_below, is_meta_type, name_to_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.message import Message, MessageRecord
 from steering.zones.zonefile import MAX_TTL, Record, record_identity
@@ -97,7 +97,7 @@ class Inbound:
         owner, rrtype, rrclass, ttl, rdata = record
         if not is_below(owner, self._apex):
             raise TransferError(f"{name_to_text(owner)} is not in the zone")
-        if rrclass != IN or not rrtype or rrtype == OPT or 128 <= rrtype <= 255:
+        if rrclass != IN or is_meta_type(rrtype):
             raise TransferError(f"{name_to_text(owner)}: a record of class {rrclass} and type {rrtype}")
         if rrtype == SOA and owner != self._apex:
             raise TransferError(f"{name_to_text(owner)}: a SOA record that is not at the apex")

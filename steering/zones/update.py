@@ -26,14 +26,15 @@ from steering.wire import (
     NS,
     NXDOMAIN,
     NXRRSET,
-    OPT,
     REFUSED,
     SOA,
     YXDOMAIN,
     YXRRSET,
     is_below,
+    is_meta_type,
     name_to_text,
     split_labels,
+    type_to_text,
 )
 from steering.zones.message import ANY_CLASS, READ_TYPES, Message, MessageRecord
 from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, record_identity
@@ -155,7 +156,7 @@ def describe_changes(owners: Mapping[bytes, RRsets], read: Read) -> str:
     for owner, after in islice(owners.items(), TOLD_LIMIT):
         before = read(owner)
         types = sorted(each for each in before.keys() | after.keys() if before.get(each) != after.get(each))
-        words = [dns.rdatatype.to_text(dns.rdatatype.RdataType.make(each)) for each in types[:TOLD_LIMIT]]
+        words = map(type_to_text, types[:TOLD_LIMIT])
         told.append(" ".join((name_to_text(owner), *words)) + _count_more(types, "types"))
     return ", ".join(told) + _count_more(owners, "names")
 
@@ -191,9 +192,9 @@ def _check_prerequisite(record: MessageRecord, apex: bytes) -> None:
     if not is_below(owner, apex):
         raise UpdateError(NOTZONE, "a prerequisite outside of the zone")
     if rrclass in (ANY_CLASS, NONE_CLASS):
-        if rdata or (rrtype != ANY and _is_meta(rrtype)):
+        if rdata or (rrtype != ANY and is_meta_type(rrtype)):
             raise UpdateError(FORMERR, "a prerequisite of a class that has no RDATA, or of a type that no zone has")
-    elif rrclass != IN or _is_meta(rrtype):
+    elif rrclass != IN or is_meta_type(rrtype):
         raise UpdateError(FORMERR, "a prerequisite of another class, or of a type that no zone has")
 
 
@@ -202,16 +203,12 @@ def _check_record(record: MessageRecord, apex: bytes) -> None:
     if not is_below(owner, apex):
         raise UpdateError(NOTZONE, "an update outside of the zone")
     if rrclass == ANY_CLASS:
-        if ttl or rdata or (rrtype != ANY and _is_meta(rrtype)):
+        if ttl or rdata or (rrtype != ANY and is_meta_type(rrtype)):
             raise UpdateError(FORMERR, "a deletion of an RRset with a TTL or RDATA, or of a type that no zone has")
-    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or _is_meta(rrtype):
+    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or is_meta_type(rrtype):
         raise UpdateError(FORMERR, "an update of another class, or of a type that no zone has")
     if rrtype == SOA:
         raise UpdateError(REFUSED, "the SOA is ours")
-
-
-def _is_meta(rrtype: int) -> bool:
-    return not rrtype or rrtype == OPT or 128 <= rrtype <= 255
 
 
 _Node = dict[int, tuple[int, dict[tuple[int, bytes], bytes]]]
