@@ -151,7 +151,7 @@ def show_status(status: Status) -> Group:
         trouble = f", in trouble: {courier.error}" if courier.error else ""
         parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
     for zone in status.zones:
-        parts.append(_zone_text(zone, now))
+        parts.append(Text(_zone_text(zone, now), "bold red" if zone.error or zone.expired else ""))
         parts += [
             Text(f"  NOTIFY to {each.server}: {each.reason}, for {_duration(now - each.since)}", "bold red")
             for each in zone.unheard

@@ -18,6 +18,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
+import dns.rcode
+
 from steering.wire import IN, NOERROR, OPT, SOA, is_below, name_to_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.message import Message, MessageRecord
@@ -74,7 +76,7 @@ class Inbound:
     def take_untrusted(self, message: Message) -> None:
         """Go on; raises TransferError."""
         if message.rcode != NOERROR:
-            raise TransferError(f"the server answers {_RCODES.get(message.rcode, message.rcode)}")
+            raise TransferError(f"the server answers {rcode_text(message.rcode)} to the request for a transfer")
         for record in message.answers:
             if self.done:
                 raise TransferError("records behind the end of the transfer")
@@ -164,4 +166,6 @@ def apply_changes(records: Iterable[Record], changes: Iterable[tuple[bool, Recor
     return list(kept.values())
 
 
-_RCODES: Final = {1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 9: "NOTAUTH"}
+def rcode_text(rcode: int) -> str:
+    """What people call it."""
+    return dns.rcode.to_text(dns.rcode.Rcode(rcode))

@@ -39,7 +39,7 @@ from steering.values import Peer
 from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
 from steering.zones.catalog import CatalogError, Member, add_members, find_members, goes_on, read_catalog_untrusted
 from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
-from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes
+from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes, rcode_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.load import (
     Defaults,
@@ -281,8 +281,9 @@ class Secondary:
 
     async def _refresh(self) -> None:
         """Compare with the primaries, and transfer what is newer."""
-        errors = []
-        left = list(self._zone.primaries)
+        errors: dict[Peer, str] = {}
+        primaries = self._zone.primaries
+        left = list(primaries)
         while left:
             peer = self._refresher.choose(left)
             async with self._refresher.slots(peer), self._refresher.limiter:
@@ -295,12 +296,13 @@ class Secondary:
                 except (ExchangeError, TransferError, ZoneFileError, StoreError, trio.TooSlowError) as error:
                     silent = isinstance(error, ExchangeError | trio.TooSlowError)
                     self._refresher.note_answer(peer, silent=silent)
-                    errors.append(f"{peer}: {str(error).partition(chr(10))[0] or 'no answer in time'}")
+                    errors[peer] = f"{peer}: {str(error).partition(chr(10))[0] or 'no answer in time'}"
                 else:
                     self._refresher.note_answer(peer, silent=False)
                     self._succeed(changed)
                     return
-        self._fail("; ".join(errors))
+        # In the order of the configuration, so that the same errors are the same text.
+        self._fail("; ".join(errors[peer] for peer in primaries))
 
     async def _refresh_from(self, peer: Peer) -> bool:
         """Whether the zone has changed; raises the errors above."""
@@ -473,8 +475,10 @@ async def _ask_serial(stream: trio.SocketStream, key: Key | None, apex: bytes) -
     await reply.send()
     message = await reply.receive()
     reply.finish()
-    if message.rcode != NOERROR or not message.flags & 0x0400:
-        raise TransferError(f"it does not answer for the zone (rcode {message.rcode})")
+    if message.rcode != NOERROR:
+        raise TransferError(f"the server answers {rcode_text(message.rcode)} to the question for the SOA")
+    if not message.flags & 0x0400:
+        raise TransferError("the server is not authoritative for the zone")
     for record in message.answers:
         if record.owner == apex and record.rrtype == SOA:
             return read_serial(record.rdata)

@@ -452,7 +452,25 @@ async def test_the_next_primary_when_one_is_bad(stage: Stage) -> None:
     assert stage.status.error == ""
     stage.second.refuses = True
     await stage.refreshed()
-    assert all(str(primary.port) in stage.status.error for primary in (stage.first, stage.second))
+    refused = "the server answers REFUSED to the question for the SOA"
+    # In the order of the configuration, whoever was asked first.
+    expected = "; ".join(f"127.0.0.1:{primary.port}: {refused}" for primary in (stage.first, stage.second))
+    assert stage.status.error == expected
+    stage.first.silent, stage.first.refuses = True, False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refresh_module, "TRANSFER_TIME", 0.01)
+        await stage.refreshed()  # the first one is silent from now on, and asked last
+        await stage.refreshed()
+    assert stage.status.error == expected.replace(refused, "no answer in time", 1)
+
+
+async def test_why_there_is_no_connection_is_said_plainly(stage: Stage) -> None:
+    listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    stage.first.port = listener[0].socket.getsockname()[1]
+    await listener[0].aclose()
+    stage.start()
+    await stage.until(lambda status: bool(status.error))
+    assert stage.status.error == f"127.0.0.1:{stage.first.port}: Connection refused"
 
 
 async def test_it_is_tried_again_and_again(stage: Stage) -> None:
