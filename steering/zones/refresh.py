@@ -105,9 +105,12 @@ class Refresher:
         nursery.start_soon(self._watch_clock)
 
     def replace(self, settings: Settings, keys: Iterable[Key]) -> None:
-        """The configuration from now on."""
+        """The configuration from now on. What has failed is tried again, as if for the first time: whoever reloads may
+        have mended it, here or at a primary."""
         self.settings = settings
         self._keys = {key.name: key for key in keys}
+        for secondary in self._zones.values():
+            secondary.try_again()
         self.run_zones()
 
     def run_zones(self) -> None:
@@ -224,6 +227,12 @@ class Secondary:
         """A primary says that the zone has changed, or else there is a reason to ask."""
         self._notified = True
         self._woken.set()
+
+    def try_again(self) -> None:
+        """At once, if it has failed."""
+        if self._timers.error:
+            self._timers = msgspec.structs.replace(self._timers, failures=0)
+            self.notify()
 
     def move_clock(self, seconds: float) -> None:
         """The clock was set forward by so much: what was noted by the old one is set with it, and all is due."""

@@ -482,6 +482,21 @@ async def test_it_is_tried_again_and_again(stage: Stage) -> None:
     assert stage.addresses()
 
 
+async def test_a_reload_tries_again_what_has_failed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh_module, "FIRST_RETRY", 100.0)
+    stage.first.refuses = True
+    stage.start()
+    await stage.until(lambda status: bool(status.error))
+    for _ in range(5):
+        asked = len(stage.first.asked)
+        stage.start()
+        await until(lambda: len(stage.first.asked) > asked)  # noqa: B023
+        await stage.until(lambda status: 0 < status.next_try - time.time() <= 100)
+    stage.first.refuses = False
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
+
+
 async def test_a_zone_expires_and_comes_back_without_a_transfer(stage: Stage) -> None:
     stage.first.timers = (0, 0, 1)
     stage.start()
