@@ -145,7 +145,8 @@ def show_status(status: Status) -> Group:
                     monitor.reason + (f" ({monitor.evidence})" if monitor.evidence else ""),
                     monitor.role,
                 )
-    parts.append(table)
+    if status.pools:
+        parts.append(table)
     parts += list_overrides(status.overrides)
     for name, courier in status.notifiers.items():
         trouble = f", in trouble: {courier.error}" if courier.error else ""

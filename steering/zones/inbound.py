@@ -23,7 +23,7 @@ import dns.rcode
 from steering.wire import IN, NOERROR, OPT, SOA, is_below, name_to_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.message import Message, MessageRecord
-from steering.zones.zonefile import MAX_TTL, Record, record_identity
+from steering.zones.zonefile import MAX_TTL, Record, name_of_type, record_identity
 
 WHOLE_LIMIT: Final = 4 << 30
 CHANGES_LIMIT: Final = 32 << 20
@@ -162,7 +162,8 @@ def apply_changes(records: Iterable[Record], changes: Iterable[tuple[bool, Recor
         if adding:
             kept[identity] = record
         elif kept.pop(identity, None) is None:
-            raise TransferError(f"{name_to_text(record[0])}: a record of type {record[1]} goes that is not there")
+            gone = f"{name_to_text(record[0])} {name_of_type(record[1])}"
+            raise TransferError(f"{gone}: a record goes that is not there")
     return list(kept.values())
 
 

@@ -137,6 +137,8 @@ class Refresher:
                     running.notify()
             else:
                 running.scope.cancel()
+                if running.is_member and apex not in wanted:
+                    logger.info("zone %s is gone: no catalog lists it any more", name_to_text(apex))
         for apex, secondary in wanted.items():
             if self._zones.get(apex) is not secondary:
                 if apex in self._zones:
@@ -199,6 +201,11 @@ class Secondary:
         """It has expired, whether that could be kept or not."""
         self._future: float | None = None
         """When a primary last answered, as it is kept, if that was not yet by the clock of the start."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether a catalog lists it."""
+        return self._member is not None
 
     def is_like(self, other: "Secondary") -> bool:
         """Whether both do the same."""

@@ -36,7 +36,7 @@ from steering.wire import (
     split_labels,
 )
 from steering.zones.message import ANY_CLASS, READ_TYPES, Message, MessageRecord
-from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, record_identity
+from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, name_of_type, record_identity
 
 NONE_CLASS: Final = 254
 
@@ -83,7 +83,7 @@ def check_rdata_untrusted(message: Message) -> None:
         except (dns.exception.DNSException, ValueError):
             is_whole = False
         if not is_whole:
-            raise UpdateError(FORMERR, f"RDATA that is none of type {rrtype}")
+            raise UpdateError(FORMERR, f"RDATA that is none of type {name_of_type(rrtype)}")
 
 
 def check_prerequisites(message: Message, read: Read) -> None:
@@ -104,13 +104,13 @@ def check_prerequisites(message: Message, read: Read) -> None:
         if rrtype == ANY:
             raise UpdateError(*((YXDOMAIN, f"{text} is in use") if types else (NXDOMAIN, f"{text} is not in use")))
         rcode = YXRRSET if is_there else NXRRSET
-        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {rrtype}")
+        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {name_of_type(rrtype)}")
     for owner, identities in wanted.items():
         rrsets = read(owner)
         for rrtype in identities:
             _, rdatas = rrsets.get(rrtype, (0, []))
             if {record_identity(rrtype, rdata) for rdata in rdatas} != identities[rrtype]:
-                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {rrtype}")
+                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {name_of_type(rrtype)}")
 
 
 def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:

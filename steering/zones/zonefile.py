@@ -147,12 +147,12 @@ def check_owner(owner: bytes, is_apex: bool, rrsets: Mapping[int, tuple[int, Seq
     if not is_apex and SOA in count:
         problems.append("a SOA record belongs at the apex of the zone only")
     problems += [
-        f"{count[type_]} different {_type_text(type_)} records where one is allowed"
+        f"{count[type_]} different {name_of_type(type_)} records where one is allowed"
         for type_ in (SOA, CNAME, DNAME)
         if count.get(type_, 0) > 1
     ]
     if CNAME in count and (others := sorted(count.keys() - BESIDE_CNAME)):
-        problems.append(f"a CNAME record beside {', '.join(map(_type_text, others))}")
+        problems.append(f"a CNAME record beside {', '.join(map(name_of_type, others))}")
     return [f"{name_to_text(owner)}: {problem}" for problem in problems]
 
 
@@ -491,10 +491,10 @@ def _rare_rdata(type_: int, text: bytes, origin: bytes) -> bytes:
     ascii_text = _UNPRINTABLE(lambda match: match[1] or b"\\%03d" % match[2][0], text).decode()
     try:
         name = dns.name.from_wire(origin, 0)[0]
-        wire = dns.rdata.from_text("IN", _type_text(type_), ascii_text, name, relativize=False).to_wire()
+        wire = dns.rdata.from_text("IN", name_of_type(type_), ascii_text, name, relativize=False).to_wire()
     except (dns.exception.DNSException, ValueError, struct.error) as error:
         shape = f", which is {_SHAPES[type_]}" if type_ in _SHAPES else ""
-        raise _ProblemError(f"not the data of a record of type {_type_text(type_)}{shape} ({error})") from None
+        raise _ProblemError(f"not the data of a record of type {name_of_type(type_)}{shape} ({error})") from None
     if wire is None or len(wire) > 65535:
         raise _ProblemError("the data of the record is longer than 65535 octets")
     return wire
@@ -669,7 +669,8 @@ def _file_read(path: str, status: os.stat_result) -> FileRead:
     return FileRead(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def _type_text(type_: int) -> str:
+def name_of_type(type_: int) -> str:
+    """What people call a record type."""
     return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(type_))
 
 
@@ -698,7 +699,7 @@ _ENCODERS: dict[int, _Encoder] = {
 _FAST = {
     text: (type_, encode)
     for type_, encode in _ENCODERS.items()
-    for text in (_type_text(type_).encode(), _type_text(type_).lower().encode())
+    for text in (name_of_type(type_).encode(), name_of_type(type_).lower().encode())
 }
 _ASIDE = (LookupError, ValueError, OSError)
 

@@ -1,6 +1,7 @@
 """Zones from primaries, with a fake primary that answers as it is told, a real store and real sockets."""
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -276,12 +277,14 @@ class TestCatalogs:
         return stage
 
     async def test_members_come_and_go(self, catalog: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
         assert catalog.members == [b"\3net\0"]
         assert "refused: org. in the catalog example.com. is a zone of the configuration" in caplog.text
         catalog.first.serial, catalog.first.whole = 2, [VERSION, listed("a", "de"), listed("b", "org")]
         catalog.refresher.notify(APEX)
         await until(lambda: transferred(catalog, b"\2de\0"))
         assert catalog.members == [b"\2de\0"]
+        assert caplog.text.count("is gone") == caplog.text.count("zone net. is gone: no catalog lists it any more") == 1
         assert catalog.store.find_zone(b"\3net\0") is None
         assert catalog.store.read_timers(b"\3net\0") is None
         assert catalog.store.find_zone(b"\3org\0") is not None, "it is none of the members"
