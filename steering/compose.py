@@ -63,7 +63,7 @@ ADDITIONAL_LIMIT: Final = 32
 
 NOT_OURS: Final = Answer(REFUSED, False, (0, 0, 0), b"", kind=ERROR)
 """No zone of ours has the name."""
-_SERVFAIL: Final = Answer(SERVFAIL, False, (0, 0, 0), b"", kind=ERROR)
+EXPIRED: Final = Answer(SERVFAIL, False, (0, 0, 0), b"", kind=ERROR)
 TRANSFER: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
 """A zone is asked for: who has peers has another answer."""
 _NOTIMP: Final = Answer(NOTIMP, False, (0, 0, 0), b"", kind=ERROR)
@@ -144,7 +144,7 @@ def compose(query: Query, location: Location, dice: Dice, world: World) -> Answe
     if zone is None:
         return NOT_OURS
     if zone.expired:
-        return _SERVFAIL
+        return EXPIRED
     found = world.zones.find(zone, key_labels(name, zone.apex))
     if found.kind == MISSING:
         return _answer_negative(NXDOMAIN, name, zone)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from steering.balance.lottery import Dice
-from steering.compose import NOT_OURS, TRANSFER, Location, compose
+from steering.compose import EXPIRED, NOT_OURS, TRANSFER, Location, compose
 from steering.cookies import Trust
 from steering.later import Later
 from steering.peers import Peers
@@ -48,8 +48,11 @@ from steering.wire import (
 from steering.world import World
 
 _BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", kind=ERROR)
-_NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
-"""RFC 8914 section 4.21."""
+_EXTENDED_ERRORS: Final = (
+    (NOT_OURS, render_option(EXTENDED_ERROR, b"\0\x14")),
+    (EXPIRED, render_option(EXTENDED_ERROR, b"\0\x18")),
+)
+"""Not Authoritative, Invalid Data: RFC 8914 sections 4.21 and 4.25."""
 
 
 def respond(
@@ -84,8 +87,8 @@ def respond(
             return answer.render_truncated(query, scope, options) if decision is Decision.SLIP else None
     if not query.question:
         return render_error(packet, NOERROR, options=options)
-    if answer is NOT_OURS and edns is not None:
-        options += _NOT_AUTHORITATIVE
+    if edns is not None:
+        options += b"".join(option for wrong, option in _EXTENDED_ERRORS if answer is wrong)
     return answer.render(query, _reply_size(edns, over_tcp) - room, scope, options)
 
 

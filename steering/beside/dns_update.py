@@ -4,6 +4,7 @@ One message makes all changes of a zone, or none: each RRset has the prerequisit
 be there (section 2.4.2), so that of two writers the later one is told.
 """
 
+import os
 from collections.abc import Sequence
 
 import dns.asyncquery
@@ -106,7 +107,7 @@ class DnsTarget:
         except (dns.exception.DNSException, ValueError) as error:
             raise UpdateError(str(error) or type(error).__name__) from error
         except OSError as error:
-            raise UpdateError(error.strerror or str(error)) from error
+            raise UpdateError(os.strerror(error.errno) if error.errno else str(error)) from error
 
 
 def _name(wire: bytes) -> dns.name.Name:

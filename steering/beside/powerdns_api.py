@@ -57,6 +57,13 @@ class PowerDnsApi(Update, frozen=True, kw_only=True, tag="powerdns_api"):
         return re.sub(r"//[^/@]*@", "//", self.url).partition("?")[0]
 
 
+HINTS = {
+    401: "; it has another API key",
+    404: "; it has no such zone, or the API is not at this URL",
+}
+"""What a status most likely means."""
+
+
 class Record(msgspec.Struct, frozen=True):
     """One record in the API."""
 
@@ -132,7 +139,8 @@ class ApiTarget:
         if patience.cancelled_caught:
             raise UpdateError(f"no response within {TIMEOUT:g} s")
         if not response.is_success:
-            raise UpdateError(f"{response.status_code} {bytes(body[:200]).decode('utf-8', 'backslashreplace')}")
+            said = f"{response.status_code} {_one_line_untrusted(bytes(body[:200]))}"
+            raise UpdateError(said + HINTS.get(response.status_code, ""))
         return bytes(body)
 
 
@@ -154,6 +162,12 @@ def render(changes: Sequence[Change]) -> bytes:
 
 def _parse_untrusted(kind: str, text: str) -> bytes:
     return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(kind), text).to_digestable()
+
+
+def _one_line_untrusted(body: bytes) -> str:
+    """For the log and terminals."""
+    text = " ".join(body.decode("utf-8", "backslashreplace").split())
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _path(name: str) -> str:

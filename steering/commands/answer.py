@@ -150,6 +150,8 @@ def show_told(told: Told, console: Console) -> None:
         console.print(f"  ttl       {reason.ttl} s: {reason.ttl_reason}")
     if not told.reasons:
         console.print("steered     no: the same answer for every client")
+        if told.elsewhere:
+            console.print(f"zone        {told.elsewhere} has its records from its primaries: they are not known here")
 
 
 def _show_pool(pool: PoolReason, fallback: bool, when_down: str, console: Console) -> None:

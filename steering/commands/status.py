@@ -108,13 +108,14 @@ def show_status(status: Status) -> Group:
     parts.append(f"{status.configuration}: running for {_duration(now - status.since)} (pid {status.pid})")
     if status.held:
         parts.append(Text(f"STATES ARE HELD, the network of this machine seems broken: {status.held}", "bold red"))
-    parts.append(_pools_table(status.pools, now))
+    if status.pools:
+        parts.append(_pools_table(status.pools, now))
     parts += list_overrides(status.overrides)
     for name, courier in status.notifiers.items():
         trouble = f", in trouble: {courier.error}" if courier.error else ""
         parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
     for zone in status.zones:
-        parts.append(_zone_text(zone, now))
+        parts.append(Text(_zone_text(zone, now), "bold red" if zone.error or zone.expired else ""))
         parts += [
             Text(f"  NOTIFY to {each.server}: {each.reason}, for {_duration(now - each.since)}", "bold red")
             for each in zone.unheard

@@ -19,6 +19,7 @@ from pathlib import Path
 import dns.edns
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdata
 import dns.rdataclass
@@ -44,7 +45,7 @@ from steering.problems import did_you_mean
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import Settings
 from steering.trust import make_trust
-from steering.wire import CNAME, TCP_SIZE, name_to_text, parse_query_untrusted, split_records
+from steering.wire import CNAME, TCP_SIZE, is_below, name_to_text, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
 from steering.zones.load import LoadReport, stage_zones
 from steering.zones.store import Store, StoreReader
@@ -83,6 +84,8 @@ class Told(msgspec.Struct, frozen=True):
     scope: int | None
     """The ECS scope prefix length; None for a client without an address."""
     reasons: tuple[SteeringReason, ...]
+    elsewhere: str | None = None
+    """The zone of the name, if only its load balancers are known here: its records are at its primaries."""
 
 
 Answers = dict[frozenset[str], float]
@@ -276,7 +279,14 @@ class Offline:
                 _explain(steering, number, self._seen(client), place, world)
                 for steering, number in witness.asked.values()
             ),
+            elsewhere=self._zone_elsewhere(question.name),
         )
+
+    def _zone_elsewhere(self, name: dns.name.Name) -> str | None:
+        owner = name.to_digestable()
+        around = [zone for zone in self.settings.zones if is_below(owner, zone.name)]
+        zone = max(around, key=lambda zone: len(zone.name), default=None)
+        return name_to_text(zone.name) if zone is not None and zone.primaries and not zone.catalog else None
 
     def ask(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, int | None]:
         """A reply and its ECS scope; raises as `tell`."""

@@ -40,7 +40,7 @@ from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
 from steering.zones.catalog import CatalogError, Member, add_members, find_members, goes_on, read_catalog_untrusted
 from steering.zones.content import Defaults
 from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
-from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes
+from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes, rcode_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.load import (
     assign_defaults,
@@ -105,9 +105,12 @@ class Refresher:
         nursery.start_soon(self._watch_clock)
 
     def replace(self, settings: Settings, keys: Iterable[Key]) -> None:
-        """The configuration from now on."""
+        """The configuration from now on. What has failed is tried again, as if for the first time: whoever reloads may
+        have mended it, here or at a primary."""
         self.settings = settings
         self._keys = {key.name: key for key in keys}
+        for secondary in self._zones.values():
+            secondary.try_again()
         self.run_zones()
 
     def run_zones(self) -> None:
@@ -134,6 +137,8 @@ class Refresher:
                     running.notify()
             else:
                 running.scope.cancel()
+                if running.is_member and apex not in wanted:
+                    logger.info("zone %s is gone: no catalog lists it any more", name_to_text(apex))
         for apex, secondary in wanted.items():
             if self._zones.get(apex) is not secondary:
                 if apex in self._zones:
@@ -197,6 +202,11 @@ class Secondary:
         self._future: float | None = None
         """When a primary last answered, as it is kept, if that was not yet by the clock of the start."""
 
+    @property
+    def is_member(self) -> bool:
+        """Whether a catalog lists it."""
+        return self._member is not None
+
     def is_like(self, other: "Secondary") -> bool:
         """Whether both do the same."""
         mine = self._zone, self._defaults, self._keys, self._member
@@ -224,6 +234,12 @@ class Secondary:
         """A primary says that the zone has changed, or else there is a reason to ask."""
         self._notified = True
         self._woken.set()
+
+    def try_again(self) -> None:
+        """At once, if it has failed."""
+        if self._timers.error:
+            self._timers = msgspec.structs.replace(self._timers, failures=0)
+            self.notify()
 
     def move_clock(self, seconds: float) -> None:
         """The clock was set forward by so much: what was noted by the old one is set with it, and all is due."""
@@ -281,8 +297,9 @@ class Secondary:
 
     async def _refresh(self) -> None:
         """Compare with the primaries, and transfer what is newer."""
-        errors = []
-        left = list(self._zone.primaries)
+        errors: dict[Peer, str] = {}
+        primaries = self._zone.primaries
+        left = list(primaries)
         while left:
             peer = self._refresher.choose(left)
             async with self._refresher.slots(peer), self._refresher.limiter:
@@ -295,12 +312,13 @@ class Secondary:
                 except (ExchangeError, TransferError, ZoneFileError, StoreError, trio.TooSlowError) as error:
                     silent = isinstance(error, ExchangeError | trio.TooSlowError)
                     self._refresher.note_answer(peer, silent=silent)
-                    errors.append(f"{peer}: {str(error).partition(chr(10))[0] or 'no answer in time'}")
+                    errors[peer] = f"{peer}: {str(error).partition(chr(10))[0] or 'no answer in time'}"
                 else:
                     self._refresher.note_answer(peer, silent=False)
                     self._succeed(changed)
                     return
-        self._fail("; ".join(errors))
+        # In the order of the configuration, so that the same errors are the same text.
+        self._fail("; ".join(errors[peer] for peer in primaries))
 
     async def _refresh_from(self, peer: Peer) -> bool:
         """Whether the zone has changed; raises the errors above."""
@@ -475,8 +493,10 @@ async def _ask_serial(stream: trio.SocketStream, key: Key | None, apex: bytes) -
     await reply.send()
     message = await reply.receive()
     reply.finish()
-    if message.rcode != NOERROR or not message.flags & 0x0400:
-        raise TransferError(f"it does not answer for the zone (rcode {message.rcode})")
+    if message.rcode != NOERROR:
+        raise TransferError(f"the server answers {rcode_text(message.rcode)} to the question for the SOA")
+    if not message.flags & 0x0400:
+        raise TransferError("the server is not authoritative for the zone")
     for record in message.answers:
         if record.owner == apex and record.rrtype == SOA:
             return read_serial(record.rdata)

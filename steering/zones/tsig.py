@@ -142,7 +142,8 @@ class Verifier:
             return
         key = self._key
         if signature.error in (BADKEY, BADSIG) and not signature.mac:
-            raise SignatureError(0, f"the server says {_ERRORS[signature.error]}")
+            wrong = f"knows no {key.algorithm} key" if signature.error == BADKEY else "has another secret for the key"
+            raise SignatureError(0, f"the server says {_ERRORS[signature.error]}: it {wrong} {name_to_text(key.name)}")
         if signature.key != key.name or signature.algorithm != key.algorithm_name:
             raise SignatureError(0, "a reply signed with another key")
         variables = _timers(signature.time, signature.fudge)

@@ -84,7 +84,7 @@ def check_rdata_untrusted(message: Message) -> None:
         except (dns.exception.DNSException, ValueError):
             is_whole = False
         if not is_whole:
-            raise UpdateError(FORMERR, f"RDATA that is none of type {rrtype}")
+            raise UpdateError(FORMERR, f"RDATA that is none of type {type_to_text(rrtype)}")
 
 
 def check_prerequisites(message: Message, read: Read) -> None:
@@ -105,13 +105,13 @@ def check_prerequisites(message: Message, read: Read) -> None:
         if rrtype == ANY:
             raise UpdateError(*((YXDOMAIN, f"{text} is in use") if types else (NXDOMAIN, f"{text} is not in use")))
         rcode = YXRRSET if is_there else NXRRSET
-        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {rrtype}")
+        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {type_to_text(rrtype)}")
     for owner, identities in wanted.items():
         rrsets = read(owner)
         for rrtype in identities:
             _, rdatas = rrsets.get(rrtype, (0, []))
             if {record_identity(rrtype, rdata) for rdata in rdatas} != identities[rrtype]:
-                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {rrtype}")
+                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {type_to_text(rrtype)}")
 
 
 def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:

@@ -862,7 +862,7 @@ fallback_pool = "one"
         world = load_world(write_settings(tmp_path, text, {"example.net": target}), store)
 
         def texts(owner: str, rrtype: str) -> str:
-            query = dns.message.make_query(owner, rrtype).to_wire()
+            query = dns.message.make_query(owner, rrtype, use_edns=0).to_wire()
             world.zones.begin()
             reply = respond(query, LOW, False, 0.0, lambda: FIRST, world.with_zones_changed())
             world.zones.end()
@@ -873,6 +873,8 @@ fallback_pool = "one"
         store.note_timers(name("example.net."), b"", expired=True)
         assert not any("192.0.2.99" in texts(*each) for each in asked)
         assert "192.0.2.1" in texts(*asked[0])
+        assert "EDE 24 (Invalid Data)" in texts(*asked[2])
+        assert "EDE" not in texts(*asked[0])
 
 
 # Addresses and names.

@@ -1,6 +1,7 @@
 """Zones from primaries, with a fake primary that answers as it is told, a real store and real sockets."""
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -276,12 +277,14 @@ class TestCatalogs:
         return stage
 
     async def test_members_come_and_go(self, catalog: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
         assert catalog.members == [b"\3net\0"]
         assert "refused: org. in the catalog example.com. is a zone of the configuration" in caplog.text
         catalog.first.serial, catalog.first.whole = 2, [VERSION, listed("a", "de"), listed("b", "org")]
         catalog.refresher.notify(APEX)
         await until(lambda: transferred(catalog, b"\2de\0"))
         assert catalog.members == [b"\2de\0"]
+        assert caplog.text.count("is gone") == caplog.text.count("zone net. is gone: no catalog lists it any more") == 1
         assert catalog.store.find_zone(b"\3net\0") is None
         assert catalog.store.read_timers(b"\3net\0") is None
         assert catalog.store.find_zone(b"\3org\0") is not None, "it is none of the members"
@@ -452,7 +455,25 @@ async def test_the_next_primary_when_one_is_bad(stage: Stage) -> None:
     assert stage.status.error == ""
     stage.second.refuses = True
     await stage.refreshed()
-    assert all(str(primary.port) in stage.status.error for primary in (stage.first, stage.second))
+    refused = "the server answers REFUSED to the question for the SOA"
+    # In the order of the configuration, whoever was asked first.
+    expected = "; ".join(f"127.0.0.1:{primary.port}: {refused}" for primary in (stage.first, stage.second))
+    assert stage.status.error == expected
+    stage.first.silent, stage.first.refuses = True, False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refresh_module, "TRANSFER_TIME", 0.01)
+        await stage.refreshed()  # the first one is silent from now on, and asked last
+        await stage.refreshed()
+    assert stage.status.error == expected.replace(refused, "no answer in time", 1)
+
+
+async def test_why_there_is_no_connection_is_said_plainly(stage: Stage) -> None:
+    listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    stage.first.port = listener[0].socket.getsockname()[1]
+    await listener[0].aclose()
+    stage.start()
+    await stage.until(lambda status: bool(status.error))
+    assert stage.status.error == f"127.0.0.1:{stage.first.port}: Connection refused"
 
 
 async def test_it_is_tried_again_and_again(stage: Stage) -> None:
@@ -462,6 +483,21 @@ async def test_it_is_tried_again_and_again(stage: Stage) -> None:
     stage.first.refuses = False
     await stage.until(lambda status: status.serial == 1)
     assert stage.addresses()
+
+
+async def test_a_reload_tries_again_what_has_failed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh_module, "FIRST_RETRY", 100.0)
+    stage.first.refuses = True
+    stage.start()
+    await stage.until(lambda status: bool(status.error))
+    for _ in range(5):
+        asked = len(stage.first.asked)
+        stage.start()
+        await until(lambda: len(stage.first.asked) > asked)  # noqa: B023
+        await stage.until(lambda status: 0 < status.next_try - time.time() <= 100)
+    stage.first.refuses = False
+    stage.start()
+    await stage.until(lambda status: status.serial == 1)
 
 
 async def test_a_zone_expires_and_comes_back_without_a_transfer(stage: Stage) -> None:

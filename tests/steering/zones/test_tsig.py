@@ -160,6 +160,22 @@ def test_a_key_that_is_not_known_is_answered_unsigned(keys: list[Key]) -> None:
     assert (reply.rcode(), reply.tsig_error, reply.mac) == (dns.rcode.NOTAUTH, BADKEY, b"")
 
 
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (key("hmac-sha512"), "the server says BADKEY: it knows no hmac-sha256 key key.example."),
+        (key(secret=bytes(32)), "the server says BADSIG: it has another secret for the key key.example."),
+    ],
+)
+def test_what_the_server_does_not_like_is_told(known: Key, reason: str) -> None:
+    _, reply = refuse(request(), known)
+    packet = reply.to_wire()
+    asked = Signer(key())
+    asked.sign(render_error(bytes(12), 0), NOW)
+    with pytest.raises(SignatureError, match=reason):
+        Verifier(asked).verify_untrusted(packet, parse_message_untrusted(packet).signature, NOW)
+
+
 def test_a_wrong_mac_is_answered_unsigned() -> None:
     error, reply = refuse(request(secret=bytes(32)))
     assert error.error == BADSIG
