@@ -250,6 +250,15 @@ class PoolStatus(msgspec.Struct, frozen=True):
     """The cause that all of its enabled origins have in common."""
 
 
+class Unheard(msgspec.Struct, frozen=True):
+    """A server that has not answered NOTIFY as it should."""
+
+    server: str
+    since: float
+    """In Unix seconds."""
+    reason: str
+
+
 class ZoneStatus(msgspec.Struct, frozen=True):
     """A zone that is served."""
 
@@ -262,6 +271,8 @@ class ZoneStatus(msgspec.Struct, frozen=True):
     last_change: float | None = None
     next_try: float | None = None
     error: str = ""
+    unheard: tuple[Unheard, ...] = ()
+    """Of the servers in `notify`."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

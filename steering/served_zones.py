@@ -83,13 +83,21 @@ class ServedZones:
         return tuple(map(self._status, (*self._reports, *members)))
 
     def _status(self, report: LoadReport) -> ZoneStatus:
-        name = name_to_text(report.apex)
+        name, unheard = name_to_text(report.apex), self._sender.unheard(report.apex)
         status = self._statuses.get(report.apex)
         if status is None:
             updated = self._updated.get(report.apex, report.serial)
-            return ZoneStatus(name, (updated if is_newer(updated, report.serial) else report.serial) or None)
+            serial = updated if is_newer(updated, report.serial) else report.serial
+            return ZoneStatus(name, serial or None, unheard=unheard)
         return ZoneStatus(
-            name, status.serial, status.expired, status.last_check, status.last_change, status.next_try, status.error
+            name,
+            status.serial,
+            status.expired,
+            status.last_check,
+            status.last_change,
+            status.next_try,
+            status.error,
+            unheard,
         )
 
     def _take_zones(self) -> None:

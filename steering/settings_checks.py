@@ -363,7 +363,7 @@ def check_catalogs(document: Document) -> Problems:
 
 def check_keys(document: Document) -> Problems:
     """A key has one secret, and something uses it; every key that is used exists."""
-    known = {key.name: name_to_text(key.name) for _, key in document.all(SharedKey)}
+    known = {key.name: name_to_text(key.name).removesuffix(".") for _, key in document.all(SharedKey)}
     uses = [((*place, "server"), update.server) for place, update in document.all(DnsUpdate)]
     for place, zone in document.all(Zone):
         for field_name in ("primaries", "allow_notify", "allow_transfer", "allow_update", "notify"):
@@ -373,7 +373,8 @@ def check_keys(document: Document) -> Problems:
     if _all_read(document, "key", SharedKey):
         for place, peer in uses:
             if peer.key is not None and peer.key not in known:
-                yield place, "no key has this name" + did_you_mean(name_to_text(peer.key), known.values())
+                meant = did_you_mean(name_to_text(peer.key).removesuffix("."), known.values())
+                yield place, "no key has this name" + meant
     all_known = _all_read(document, "zone", Zone) and _all_read(document, "update", Update)
     for place, key in document.all(SharedKey):
         if (key.secret is None) == (key.secret_file is None):

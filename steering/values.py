@@ -136,8 +136,9 @@ def parse_permission(text: str) -> Permission:
                 network = parse_network(word if "/" in word else str(ipaddress.ip_network(parse_address(word))))
             else:
                 raise ValueError
-    except ValueError:
-        raise ValueError(f"expected {_PERMISSION}") from None
+    except ValueError as error:
+        meant = str(error).partition("; did you mean ")[1:]
+        raise ValueError(f"expected {_PERMISSION}" + "".join(meant)) from None
     if network is None and key is None:
         raise ValueError(f"expected {_PERMISSION}")
     return Permission(network, key)

@@ -15,7 +15,11 @@ EXAMPLES = (Path(__file__).parents[2] / "config" / "beside", Path(__file__).pare
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text of the example, and how one's own name or address is put in its place: {text}, {host}, {port}, {bits}."""
+    """A text of the example, and how one's own name or address is put in its place.
+
+    {text}, and of a name {parent}; of an address {host}, {port}, {type}, {bits}, and where the port 53 goes without
+    saying {host_at} (192.0.2.1@5300), {host_port} (192.0.2.1 port 5300), {host_colon} (192.0.2.1:5300).
+    """
 
     option: str
     """zone, waypost, server or secret."""
@@ -33,13 +37,24 @@ class Way(msgspec.Struct, frozen=True):
 
 
 _ZONE = Text("zone", "gslb.example.com")
+_OVER_ZONE = Text("zone", "example.com", "{parent}")
 _PARENT = Text("zone", "example.com")
 _WAYPOST = Text("waypost", "127.0.0.1:5300")
 _SERVER = Text("server", "127.0.0.1:5353")
 _AT_WAYPOST = Text("waypost", "192.0.2.1", "{host}")
 _AT_SERVER = Text("server", "192.0.2.2", "{host}")
+_NSD_ASKS = Text("waypost", "request-xfr: 192.0.2.1", "request-xfr: {host_at}")
+_NSD_TELLS = Text("waypost", " notify: 192.0.2.1", " notify: {host_at}")
+_KNOT_REMOTE = Text("waypost", "address: 192.0.2.1", "address: {host_at}")
+_BIND_ASKS = Text("waypost", "primaries { 192.0.2.1", "primaries {{ {host_port}")
+_BIND_TELLS = Text("waypost", "also-notify { 192.0.2.1", "also-notify {{ {host_port}")
+_POWERDNS_ASKS = Text("waypost", "masters { 192.0.2.1", "masters {{ {host_colon}")
+_POWERDNS_TELLS = Text("waypost", "also-notify=192.0.2.1", "also-notify={host_colon}")
+_WAYPOST_ASKS = Text("server", 'primaries = ["192.0.2.2', 'primaries = ["{host_colon}')
+_WAYPOST_TELLS = Text("server", 'notify = ["192.0.2.2', 'notify = ["{host_colon}')
 _KNOT = Text("server", "127.0.0.1@5353", "{host}@{port}")
 _SECRET = Text("secret", "c2VjcmV0IG9mIHRoZSBleGFtcGxlLCBub3QgeW91cnM=")
+_TRANSFERS = (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET, _KNOT_REMOTE)
 
 WAYS: Mapping[str, Way] = {
     "delegation": Way(
@@ -49,28 +64,30 @@ WAYS: Mapping[str, Way] = {
             Text("waypost", "127.0.0.1:53"),
             Text("waypost", "A       127.0.0.1 ", "{type:<7} {host} "),
             _ZONE,
+            _OVER_ZONE,
         ),
     ),
     "powerdns_remote": Way(
         "PowerDNS asks waypost as its backend",
         ("pdns.conf", "waypost.toml"),
-        (Text("waypost", "127.0.0.1:8054"), _ZONE),
+        (_ZONE, _OVER_ZONE),
     ),
     "dnsdist": Way(
         "dnsdist asks waypost, and says for whom",
         ("dnsdist.conf", "waypost.toml"),
-        (_ZONE, _WAYPOST, _SERVER, Text("server", "127.0.0.1/32", "{host}/{bits}")),
+        (_ZONE, _OVER_ZONE, _WAYPOST, _SERVER, Text("server", "127.0.0.1/32", "{host}/{bits}")),
     ),
     "knot_dnsproxy": Way(
         "Knot DNS passes questions on to waypost",
         ("knot.conf", "waypost.toml"),
-        (_ZONE, _WAYPOST, Text("waypost", "127.0.0.1@5300", "{host}@{port}"), _KNOT),
+        (_ZONE, _OVER_ZONE, _WAYPOST, Text("waypost", "127.0.0.1@5300", "{host}@{port}"), _KNOT),
     ),
     "coredns": Way(
         "CoreDNS passes questions on to waypost",
         ("Corefile", "waypost.toml"),
         (
             _ZONE,
+            _OVER_ZONE,
             _WAYPOST,
             Text("server", ":5353 {", ":{port} {{"),
             Text("server", "bind 127.0.0.1", "bind {host}"),
@@ -102,22 +119,22 @@ WAYS: Mapping[str, Way] = {
     "transfers_out": Way(
         "your servers take a zone from waypost",
         ("nsd.conf", "knot.conf", "named.conf", "pdns.conf", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
+        (*_TRANSFERS, _NSD_ASKS, _BIND_ASKS, _POWERDNS_ASKS, _WAYPOST_TELLS),
     ),
     "transfers_in": Way(
         "waypost takes a zone from your server",
         ("nsd.conf", "knot.conf", "named.conf", "pdns.conf", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
+        (*_TRANSFERS, _NSD_TELLS, _BIND_TELLS, _POWERDNS_TELLS, _WAYPOST_ASKS),
     ),
     "catalog_out": Way(
         "your servers take all zones that a catalog of waypost lists",
         ("knot.conf", "named.conf", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
+        (*_TRANSFERS, _BIND_ASKS, _WAYPOST_TELLS),
     ),
     "catalog_in": Way(
         "waypost takes all zones that a catalog of your server lists",
         ("knot.conf", "named.conf", "catalog.example.zone", "waypost.toml"),
-        (_PARENT, _AT_WAYPOST, _AT_SERVER, _SECRET),
+        (*_TRANSFERS, _BIND_TELLS, _WAYPOST_ASKS),
     ),
     "gdnsd": Way(
         "gdnsd answers by the health that waypost sees",
@@ -140,7 +157,8 @@ def render(way: Way, name: str, values: Mapping[str, str]) -> Iterator[tuple[str
     found = re.compile("|".join(re.escape(each) for each in sorted(own, key=len, reverse=True)) or r"(?!)")
     folder = next(each for each in EXAMPLES if each.is_dir()) / name
     for file in way.files:
-        yield file, found.sub(lambda match: own[match[0]], (folder / file).read_text("utf-8"))
+        content = (folder / file).read_text("utf-8")
+        yield found.sub(lambda match: own[match[0]], file), found.sub(lambda match: own[match[0]], content)
 
 
 def options_of(way: Way) -> list[str]:
@@ -152,4 +170,7 @@ def _fill(pattern: str, value: str) -> str:
     host, _, port = value.rpartition(":")
     host = host.strip("[]")
     family = {"type": "AAAA", "bits": 128} if ":" in host else {"type": "A", "bits": 32}
-    return pattern.format(text=value, host=host, port=port, **family)
+    spelt = {"host_at": f"{host}@{port}", "host_port": f"{host} port {port}", "host_colon": value}
+    if port == "53":
+        spelt = dict.fromkeys(spelt, host)
+    return pattern.format(text=value, parent=value.partition(".")[2] or value, host=host, port=port, **family, **spelt)

@@ -57,23 +57,26 @@ def values_of(config: Path) -> dict[str, str]:
     zones = [*(zone.name for zone in settings.zones), *(update.zone for update in settings.updates)]
     if zones:
         values["zone"] = _spell(zones[0])
-    if settings.server.listen:
-        values["waypost"] = settings.server.listen[0]
+    # Nobody can send to all addresses of a machine.
+    if own := [each for each in settings.server.listen if not each.startswith(("0.0.0.0:", "[::]:"))]:
+        values["waypost"] = own[0]
     return values
 
 
 def given(arguments: argparse.Namespace) -> dict[str, str]:
     """What the command line says of them; UsageError."""
     values = {}
-    try:
-        if arguments.zone is not None:
-            values["zone"] = _spell(parse_name(arguments.zone))
-        for option in ("waypost", "server"):
-            if (text := getattr(arguments, option)) is not None:
-                values[option] = parse_listen(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    for option, parse in (("zone", _canonical), ("waypost", parse_listen), ("server", parse_listen)):
+        if (text := getattr(arguments, option)) is not None:
+            try:
+                values[option] = parse(text)
+            except ValueError as error:
+                raise UsageError(f"--{option} {text}: {error}") from None
     return values
+
+
+def _canonical(name: str) -> str:
+    return _spell(parse_name(name))
 
 
 def _spell(name: bytes) -> str:

@@ -16,9 +16,11 @@ from geodata.errors import GeoError
 from steering.commands.command import BAD, GOOD, Command, add_config, add_json, print_json
 from steering.offline import answers as offline
 from steering.prepare import load_places
-from steering.problems import SettingsError
+from steering.problems import ConfigurationError, SettingsError
+from steering.secret_files import load_keys
 from steering.settings import Settings
 from steering.settings_file import load_settings
+from steering.wire import name_to_text
 from steering.world import rules_in_use
 from steering.zones.check import ZoneWarning, check_zone
 from steering.zones.load import LoadReport, ZonesError
@@ -60,7 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
         except GeoError as error:
             problems += error.problems
         try:
-            warnings += _check_zones(settings)
+            load_keys(settings, arguments.config)
+        except ConfigurationError as error:
+            problems += error.problems
+        try:
+            warnings += [*_check_notify(settings), *_check_zones(settings)]
         except (ZonesError, ZoneFileError) as error:
             problems += map(str, error.problems)
         except StoreError as error:
@@ -76,6 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
         for warning in warnings:
             print(f"warning: {warning}")
     return GOOD if good else BAD
+
+
+def _check_notify(settings: Settings) -> Iterator[ZoneWarning]:
+    """The zones of whose changes servers are told that then may not have them."""
+    for zone in settings.zones:
+        if zone.notify and not zone.allow_transfer:
+            apex = name_to_text(zone.name)
+            yield ZoneWarning(apex, apex, "it has notify, but no allow_transfer: who is told may not transfer it")
 
 
 def _check_zones(settings: Settings) -> Iterator[ZoneWarning]:

@@ -113,7 +113,12 @@ def show_status(status: Status) -> Group:
     for name, courier in status.notifiers.items():
         trouble = f", in trouble: {courier.error}" if courier.error else ""
         parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
-    parts += [_zone_text(zone, now) for zone in status.zones]
+    for zone in status.zones:
+        parts.append(_zone_text(zone, now))
+        parts += [
+            Text(f"  NOTIFY to {each.server}: {each.reason}, for {_duration(now - each.since)}", "bold red")
+            for each in zone.unheard
+        ]
     parts += [
         f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
         for worker in status.workers

@@ -1,9 +1,10 @@
 """TRIO: NOTIFY (RFC 1996): secondaries are told that a zone has changed, until they have said that they know.
 
 Each target of a zone is asked with growing patience, TIMEOUTS; one that never answers is logged, and hears of the next
-change again. A change during that begins anew. At the start everybody is told of every zone, since nobody knows what
-was published when waypost was last stopped. But whoever hears of a zone asks for it at once, and if nobody answers
-then, not again for long (BIND: until `refresh`): so nobody is told before the workers answer for the zones in force.
+change again. Until it has answered well, the status of the zone says so. A change during that begins anew. At the start
+everybody is told of every zone, since nobody knows what was published when waypost was last stopped. But whoever hears
+of a zone asks for it at once, and if nobody answers then, not again for long (BIND: until `refresh`): so nobody is told
+before the workers answer for the zones in force.
 
 Targets do not wait for each other: each has its own queue, in which a zone stands once, and PER_TARGET attempts at a
 time, which nobody but a target that is silent holds for long. AT_ONCE attempts to all of them only bound the sockets.
@@ -12,11 +13,13 @@ time, which nobody but a target that is silent holds for long. AT_ONCE attempts 
 import heapq
 import logging
 import math
+import time
 from collections.abc import Iterable, Mapping
 
 import dns.rcode
 import trio
 
+from steering.messages import Unheard
 from steering.settings import Zone
 from steering.values import Peer
 from steering.wire import NOERROR, NOTIFY, SOA, name_to_text
@@ -42,6 +45,7 @@ class NotifySender:
         self._keys: Mapping[bytes, Key] = {}
         self._targets: dict[Peer, Target] = {}
         self._served = trio.Event()
+        self._unheard: dict[bytes, dict[Peer, Unheard]] = {}
 
     def replace(self, zones: Iterable[Zone], keys: Iterable[Key]) -> None:
         """The zones and keys from now on; whoever is new to a zone is told of it. Nobody is before `serve`."""
@@ -52,6 +56,11 @@ class NotifySender:
         self._keys = {key.name: key for key in keys}
         for peer in self._targets.keys() - {peer for zone in self._zones.values() for peer in zone.notify}:
             self._targets.pop(peer).scope.cancel()
+        self._unheard = {
+            apex: {peer: each for peer, each in peers.items() if peer in self._zones[apex].notify}
+            for apex, peers in self._unheard.items()
+            if apex in self._zones
+        }
         for apex, zone in self._zones.items():
             told = before[apex].notify if apex in before else ()
             for peer in zone.notify:
@@ -61,6 +70,10 @@ class NotifySender:
     def serve(self) -> None:
         """These zones are answered for from now on."""
         self._served.set()
+
+    def unheard(self, apex: bytes) -> tuple[Unheard, ...]:
+        """The servers whose last answer about a zone was none, or a bad one."""
+        return tuple(self._unheard.get(apex, {}).values())
 
     def tell(self, apex: bytes) -> None:
         """A zone has changed."""
@@ -100,7 +113,15 @@ class NotifySender:
             slots.release()
             if target.trying[apex] is scope:
                 del target.trying[apex]
-        if reason is None or apex in target.due:
+        if scope.cancelled_caught:
+            return
+        if reason is None:
+            self._unheard.get(apex, {}).pop(peer, None)
+            return
+        peers = self._unheard.setdefault(apex, {})
+        since = peers[peer].since if peer in peers else time.time()
+        peers[peer] = Unheard(str(peer), since, reason)
+        if apex in target.due:
             return
         if attempt + 1 < len(TIMEOUTS):
             target.add(apex, next_try, attempt + 1)

@@ -202,7 +202,7 @@ class ZoneReader:
         try:
             yield from self._read_file(path, self._names)
         except _ProblemError as problem:
-            self._report(str(problem), b"")
+            self._report(str(problem).removeprefix(f"{path} "), b"")  # the place has it already
         self._path, self._line = path, 0
         if self._soa is None and not self._problems:
             self._report("there is no SOA record at the apex of the zone", b"")

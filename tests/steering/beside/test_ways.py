@@ -50,3 +50,40 @@ def test_addresses_are_spelt_as_each_server_wants_them() -> None:
     files = dict(render(WAYS["dnsdist"], "dnsdist", swapped))
     assert 'setLocal("127.0.0.1:5300")' in files["dnsdist.conf"]
     assert 'address="127.0.0.1:5353"' in files["dnsdist.conf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "without_port"),
+    [
+        ("transfers_out", "nsd.conf", "request-xfr: 192.0.2.53@5300 transfer", "request-xfr: 192.0.2.53 transfer"),
+        ("transfers_out", "nsd.conf", "allow-notify: 192.0.2.53 transfer", "allow-notify: 192.0.2.53 transfer"),
+        ("transfers_out", "knot.conf", "address: 192.0.2.53@5300\n", "address: 192.0.2.53\n"),
+        ("transfers_out", "named.conf", "{ 192.0.2.53 port 5300 key transfer; }", "{ 192.0.2.53 key transfer; }"),
+        ("transfers_out", "pdns.conf", "masters { 192.0.2.53:5300; }", "masters { 192.0.2.53; }"),
+        ("transfers_out", "waypost.toml", '["[2001:db8::54]:5400 key:transfer"]', '["2001:db8::54 key:transfer"]'),
+        ("transfers_in", "nsd.conf", " notify: 192.0.2.53@5300 transfer", " notify: 192.0.2.53 transfer"),
+        ("transfers_in", "nsd.conf", "provide-xfr: 192.0.2.53 transfer", "provide-xfr: 192.0.2.53 transfer"),
+        ("transfers_in", "named.conf", "{ 192.0.2.53 port 5300 key transfer; }", "{ 192.0.2.53 key transfer; }"),
+        ("transfers_in", "pdns.conf", "also-notify=192.0.2.53:5300\n", "also-notify=192.0.2.53\n"),
+        ("transfers_in", "waypost.toml", '["[2001:db8::54]:5400 key:transfer"]', '["2001:db8::54 key:transfer"]'),
+        (
+            "catalog_out",
+            "named.conf",
+            "default-primaries { 192.0.2.53 port 5300 key",
+            "default-primaries { 192.0.2.53 key",
+        ),
+        ("catalog_in", "knot.conf", "address: 192.0.2.53@5300\n", "address: 192.0.2.53\n"),
+    ],
+)
+def test_ports_of_ones_own_are_in_transfers(name: str, file: str, text: str, without_port: str) -> None:
+    own = {"waypost": "192.0.2.53:5300", "server": "[2001:db8::54]:5400"}
+    assert text in dict(render(WAYS[name], name, own))[file]
+    usual = {"waypost": "192.0.2.53:53", "server": "[2001:db8::54]:53"}
+    assert without_port in dict(render(WAYS[name], name, usual))[file]
+
+
+def test_the_zone_over_ones_own_is_the_one_that_delegates() -> None:
+    files = dict(render(WAYS["delegation"], "delegation", {"zone": "lb.steered.test"}))
+    assert "www.steered.test.        300 IN  CNAME   www.lb.steered.test." in files["steered.test.zone"]
+    assert 'nameservers = ["ns-lb.steered.test"]' in files["waypost.toml"]
+    assert "example.com" not in "".join(files.values())

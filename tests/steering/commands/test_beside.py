@@ -27,8 +27,17 @@ def test_a_way_has_the_zone_and_address_of_the_configuration(tmp_path: Path) -> 
     assert 'setLocal("192.0.2.54:53")' in said.stdout
     assert "Names and addresses of the example" not in said.stdout
     files = json.loads(run_command("beside", "delegation", "--zone", "lb.test", "--json").stdout)
-    assert list(files) == ["example.com.zone", "waypost.toml"]
+    assert list(files) == ["test.zone", "waypost.toml"]
     assert 'name = "lb.test"' in files["waypost.toml"]
+
+
+def test_where_waypost_listens_everywhere_its_address_is_not_made_up(tmp_path: Path) -> None:
+    config = tmp_path / "waypost.toml"
+    config.write_text(SERVER.replace("192.0.2.53:53", '0.0.0.0:53", "[::]:53') + web_settings(80))
+    said = run_command("beside", "transfers_out", str(config)).stdout
+    assert "0.0.0.0" not in said
+    assert "::" not in said
+    assert "# Names and addresses of the example; for your own: --waypost, --server" in said
 
 
 def test_the_secret_is_new_each_time_and_the_same_in_all_files() -> None:
@@ -45,7 +54,8 @@ def test_the_secret_is_new_each_time_and_the_same_in_all_files() -> None:
 def test_what_is_wrong_is_told() -> None:
     said = run_command("beside", "dnsdits")
     assert (said.returncode, said.stderr) == (2, 'dnsdits: no such way; did you mean "dnsdist"?\n')
-    assert run_command("beside", "dnsdist", "--waypost", "somewhere").returncode == 2
+    said = run_command("beside", "dnsdist", "--waypost", "somewhere")
+    assert (said.returncode, said.stderr.split(": ")[0]) == (2, "--waypost somewhere")
     assert (
         "# Names and addresses of the example; for your own: --zone, --waypost, --server"
         in run_command("beside", "dnsdist").stdout

@@ -28,6 +28,7 @@ from steering.messages import (
     OverrideStatus,
     PoolStatus,
     Status,
+    Unheard,
     WorkerStatus,
     ZoneStatus,
 )
@@ -267,6 +268,19 @@ class TestCheck:
         assert "example.com.zone" in error
         assert "own.csv" in error or "none.csv" in error
 
+    def test_a_secret_file_that_is_missing_or_no_secret(self, config: Path, waypost: Run) -> None:
+        allow = 'file = "example.com.zone"\nallow_transfer = ["key:transfer"]'
+        text = SETTINGS.replace('file = "example.com.zone"', allow)
+        config.write_text(text + '\n[[key]]\nname = "transfer"\nsecret_file = "transfer.key"\n')
+        secret = config.parent / "transfer.key"
+        for content, reason in ((None, "No such file or directory"), ("no secret!", "not Base64")):
+            if content:
+                secret.write_text(content)
+            status, _, error = waypost("check", config)
+            assert (status, error) == (1, f"{config}: secret_file of key transfer.: {secret}: {reason}\n")
+        secret.write_text("c2VjcmV0\n")
+        assert waypost("check", config)[0] == 0
+
 
 class TestAnswer:
     @pytest.mark.parametrize(
@@ -462,7 +476,7 @@ STATUS = Status(
         ),
         PoolStatus("off", False, False, None, 1, 0, (OriginStatus("off-1", "2001:db8::1", True, 1.0),)),
     ),
-    zones=(ZoneStatus("example.com.", 7),),
+    zones=(ZoneStatus("example.com.", 7, unheard=(Unheard("192.0.2.53:53", 0.0, "REFUSED"),)),),
     workers=(WorkerStatus(1, 77, 5, 6),),
     probes=Statistics(1, 0, 2, 0, 0, 0.0, 0.0),
 )
@@ -484,6 +498,7 @@ class TestStatus:
         assert ["paris-3", "192.0.2.12", "disabled"] in rows
         assert ["off-1", "2001:db8::1", "unmonitored"] in rows
         assert "zone example.com. serial 7" in out
+        assert re.search(r"^  NOTIFY to 192\.0\.2\.53:53: REFUSED, for \d+ d$", out, re.MULTILINE)
         assert "worker 1 (pid 77): 5 packets by UDP, 6 messages by TCP" in out
         assert "12.3 ms" in out
 

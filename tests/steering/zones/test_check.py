@@ -552,6 +552,15 @@ class TestCommand:
         }
         assert error == ""
 
+    @pytest.mark.usefixtures("zone")
+    def test_who_is_told_may_transfer(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        text = config.read_text() + 'notify = ["192.0.2.1"]\n'
+        config.write_text(text)
+        assert main(["check", str(config), "--strict"]) == 1
+        assert "warning: example.com.: it has notify, but no allow_transfer: " in capsys.readouterr().out
+        config.write_text(text + 'allow_transfer = ["192.0.2.1"]\n')
+        assert main(["check", str(config), "--strict"]) == 0
+
     def test_json_of_problems(self, config: Path, zone: Path, capsys: pytest.CaptureFixture[str]) -> None:
         zone.write_text(APEX + "x A 1\ny A 2\n")
         assert main(["check", str(config), "--json"]) == 1

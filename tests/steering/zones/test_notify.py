@@ -215,3 +215,41 @@ async def test_a_target_that_is_configured_no_more_is_left_alone(
     await trio.sleep(600)
     assert len(attempts.made) == 2
     assert attempts.now == 0
+
+
+async def test_who_has_not_heard_is_known_until_it_has(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,
+    nursery: trio.Nursery,
+) -> None:
+    sender = NotifySender(nursery)
+    zone = Zone(APEX, notify=(DEAD, ALIVE))
+    sender.replace([zone], [])
+    sender.serve()
+    await trio.sleep(1.5)
+    [unheard] = sender.unheard(APEX)
+    assert (unheard.server, unheard.reason) == ("192.0.2.1:53", "no answer")
+    sender.tell(APEX)
+    await trio.sleep(600)
+    sender.replace([zone], [])
+    assert sender.unheard(APEX) == (unheard,), "since the first time"
+    attempts.dead.clear()
+    sender.serve()
+    sender.tell(APEX)
+    await trio.sleep(1.5)
+    assert sender.unheard(APEX) == ()
+
+
+async def test_who_is_told_no_more_is_not_missed(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,  # noqa: ARG001
+    nursery: trio.Nursery,
+) -> None:
+    sender = NotifySender(nursery)
+    for zones in ([Zone(APEX, notify=(ALIVE,))], []):
+        sender.replace([Zone(APEX, notify=(DEAD, ALIVE))], [])
+        sender.serve()
+        await trio.sleep(1.5)
+        assert sender.unheard(APEX)
+        sender.replace(zones, [])
+        assert not sender.unheard(APEX)

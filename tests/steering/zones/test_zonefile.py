@@ -379,7 +379,7 @@ class TestProblems:
 
     @pytest.mark.parametrize("path", ["nosuch.zone", ".", "no/such", "a\0b"])
     def test_a_file_that_cannot_be_read(self, file: Path, path: str) -> None:
-        with pytest.raises(ZoneFileError, match="cannot be opened"):
+        with pytest.raises(ZoneFileError, match=r"^[^ ]+: (the file )?cannot be opened"):
             list(read_zone(file.parent / path, ZONE))
 
     def test_a_pipe_does_not_keep_us_waiting(self, tmp_path: Path) -> None:
