@@ -146,7 +146,12 @@ async def prepare_maps(settings: Settings, in_use: tuple[Edition, ...], nursery:
 
 async def _start(nursery: trio.Nursery, *what: str) -> trio.Process:
     pipe = subprocess.PIPE
-    process: trio.Process = await nursery.start(partial(run_child, "steering.prepare", *what, stdin=pipe, stdout=pipe))
+    run = partial(run_child, "steering.prepare", *what, stdin=pipe, stdout=pipe)
+    try:
+        process: trio.Process = await nursery.start(run)
+    except OSError as error:
+        problem = f"the process that prepares zones and maps cannot be started: {error.strerror}"
+        raise PrepareError((problem,)) from error
     return process
 
 

@@ -69,16 +69,16 @@ class SecondaryZones:
 
     async def _run(self) -> None:
         while True:
-            ours, theirs = socket.socketpair()
             async with trio.open_nursery() as nursery:
-                with theirs:
-                    end, level = theirs.fileno(), logging.getLogger().level
-                    run = partial(run_child, "steering.secondaries", str(end), str(level), pass_fds=[end])
-                    process: trio.Process = await nursery.start(partial(run, stdin=subprocess.DEVNULL))
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-                await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
-                process.terminate()
-            logger.error("the process that refreshes and updates zones has ended: starting it again")
+                try:
+                    process, stream = await _start_child(nursery)
+                except OSError as error:
+                    trouble = f"cannot be started ({error.strerror})"
+                else:
+                    await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
+                    process.terminate()
+                    trouble = "has ended"
+            logger.error("the process that refreshes and updates zones %s: starting it again", trouble)
             await trio.sleep(RESTART_PAUSE)
 
     async def _converse(self, connection: Connection[FromSecondaries]) -> None:
@@ -90,6 +90,20 @@ class SecondaryZones:
                 self._on_news(news)
         finally:
             self._connection = None
+
+
+async def _start_child(nursery: trio.Nursery) -> tuple[trio.Process, trio.SocketStream]:
+    """The child, and our end of what we talk over; raises OSError."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        end, level = theirs.fileno(), logging.getLogger().level
+        run = partial(run_child, "steering.secondaries", str(end), str(level), pass_fds=[end])
+        try:
+            process: trio.Process = await nursery.start(partial(run, stdin=subprocess.DEVNULL))
+        except BaseException:
+            ours.close()
+            raise
+    return process, trio.SocketStream(trio.socket.from_stdlib_socket(ours))
 
 
 def main() -> None:
