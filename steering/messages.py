@@ -59,7 +59,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 
 
 class Taken(msgspec.Struct, frozen=True, tag=True):
-    """A worker to control: by the configuration that was told last, it answers now."""
+    """A worker to control: it answers by the configuration that was told last, if that is usable."""
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):

@@ -5,7 +5,7 @@ from pathlib import Path
 from steering.cookies import make_secret, read_secrets
 from steering.files import replace_file
 from steering.problems import ConfigurationError, SettingsError
-from steering.settings import Server, Settings
+from steering.settings import Server, Settings, SharedKey
 from steering.values import parse_secret
 from steering.wire import name_to_text
 from steering.zones.tsig import Key
@@ -34,17 +34,30 @@ def load_keys(settings: Settings, path: Path) -> tuple[Key, ...]:
     """The keys for TSIG, those in files read; raises ConfigurationError, which never has a secret."""
     keys, problems = [], []
     for key in settings.keys:
-        secret = key.secret
         try:
-            if key.secret_file is not None:
-                secret = parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: {reason}")
-        except ValueError:
-            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {key.secret_file}: not Base64")
-        if secret is not None:
-            keys.append(Key(key.name, key.algorithm, secret))
+            keys.append(Key(key.name, key.algorithm, read_secret(key)))
+        except SecretError as error:
+            problems.append(f"{path}: secret_file of key {name_to_text(key.name)}: {error}")
     if problems:
         raise ConfigurationError(problems)
     return tuple(keys)
+
+
+class SecretError(Exception):
+    """A file that has no secret; the message says which and why, and has nothing of what is in it."""
+
+
+def read_secret(key: SharedKey) -> bytes:
+    """The secret of a key, which the configuration has, or the first line of a file; raises SecretError."""
+    if key.secret_file is None:
+        assert key.secret is not None, "the configuration has been checked"
+        return key.secret
+    try:
+        return parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "not UTF-8 text"
+    except ValueError:
+        reason = "not Base64"
+    raise SecretError(f"{key.secret_file}: {reason}")

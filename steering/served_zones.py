@@ -19,6 +19,7 @@ from steering.messages import (
 from steering.secondaries import SecondaryZones
 from steering.settings import Settings, Zone
 from steering.wire import name_to_text
+from steering.zones.journal import is_newer
 from steering.zones.load import LoadReport
 from steering.zones.notify import NotifySender
 from steering.zones.tsig import Key
@@ -40,7 +41,8 @@ class ServedZones:
         """What catalogs add."""
         self._keys: tuple[Key, ...] = ()
         self._reports: tuple[LoadReport, ...] = ()
-        self._statuses: dict[bytes, SecondaryStatus] = {}
+        self._statuses: dict[bytes, SecondaryStatus | None] = {}
+        """Of those from primaries; None: not known yet."""
         self._updated: dict[bytes, int] = {}
         """The serials of those that were updated since they were loaded."""
 
@@ -84,7 +86,9 @@ class ServedZones:
         name, unheard = name_to_text(report.apex), self._sender.unheard(report.apex)
         status = self._statuses.get(report.apex)
         if status is None:
-            return ZoneStatus(name, self._updated.get(report.apex, report.serial) or None, unheard=unheard)
+            updated = self._updated.get(report.apex, report.serial)
+            serial = updated if is_newer(updated, report.serial) else report.serial
+            return ZoneStatus(name, serial or None, unheard=unheard)
         return ZoneStatus(
             name,
             status.serial,
@@ -98,13 +102,13 @@ class ServedZones:
 
     def _take_zones(self) -> None:
         self._sender.replace(self.all, self._keys)
-        secondaries = {zone.name for zone in self.all if zone.primaries}
-        self._statuses = {apex: status for apex, status in self._statuses.items() if apex in secondaries}
+        self._statuses = {zone.name: self._statuses.get(zone.name) for zone in self.all if zone.primaries}
 
     def _take_news(self, news: FromSecondaries) -> None:
         if isinstance(news, SecondaryStatus):
-            before = self._statuses.get(news.apex)
-            self._statuses[news.apex] = news
+            if news.apex not in self._statuses:
+                return  # it came from primaries until just now
+            before, self._statuses[news.apex] = self._statuses[news.apex], news
             if before is not None and before.serial != news.serial:
                 self.tell(news.apex)
         elif isinstance(news, UpdateDone):

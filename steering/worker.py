@@ -143,23 +143,29 @@ class Worker:
         """Take what control says until the connection is lost."""
         connection.send(Hello(self._end.number, os.getpid()))
         self._control = connection
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._report, connection)
-            nursery.start_soon(self._pass_on_notified, connection)
-            async for message in connection:
-                if isinstance(message, UpdateDone):
-                    self._waiting.finish(message.number, message.rcode)
-                    continue
-                try:
-                    self._world = self._apply(message)
-                except GeoError:
-                    logger.exception("a map of control's is not usable; going on with the world as it was")
-                    continue
-                if self._world is not None:
-                    self._configured.set()
-                if isinstance(message, Configured):
-                    connection.send(Taken())
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._report, connection)
+                nursery.start_soon(self._pass_on_notified, connection)
+                async for message in connection:
+                    if isinstance(message, UpdateDone):
+                        self._waiting.finish(message.number, message.rcode)
+                        continue
+                    self._take(message)
+                    if isinstance(message, Configured):
+                        connection.send(Taken())
+                nursery.cancel_scope.cancel()
+        finally:
+            self._control = None
+
+    def _take(self, message: Configured | HealthChanged) -> None:
+        """Go on with the world that control tells of, if it is usable."""
+        try:
+            self._world = self._apply(message)
+        except GeoError:
+            logger.exception("a map of control's is not usable; going on with the world as it was")
+        if self._world is not None:
+            self._configured.set()
 
     def _apply(self, message: Configured | HealthChanged) -> World | None:
         if isinstance(message, HealthChanged):

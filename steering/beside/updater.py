@@ -31,8 +31,8 @@ from steering.beside import AnyUpdate, open_target
 from steering.beside.update import Change, Rdatas, Target, UpdateError
 from steering.files import replace_file
 from steering.messages import UpdateStatus
+from steering.secret_files import SecretError, read_secret
 from steering.settings import LoadBalancer, Settings, SharedKey
-from steering.values import parse_secret
 from steering.wire import is_below, name_to_text, split_records
 
 WRITE_INTERVAL = 1.0
@@ -73,6 +73,7 @@ class Updater:
         self._settings: Settings | None = None
         self._known: dict[str, dict[Place, Known]] | None = None
         """By update; None: not read yet."""
+        self._saving = trio.Lock()
         self._stopped: set[tuple[str, Place]] = set()
         self._states: dict[str, UpdateStatus] = {}
         self._replaced = trio.Event()
@@ -81,10 +82,6 @@ class Updater:
     def replace(self, settings: Settings) -> None:
         """Write the updates of these settings from now on."""
         self._settings = settings
-        self._stopped = set()
-        before = self._states
-        fresh = {_key(each): UpdateStatus(name_to_text(each.zone), each.where) for each in settings.updates}
-        self._states = {key: before.get(key, status) for key, status in fresh.items()}
         self._replaced.set()
 
     def mark_changed(self) -> None:
@@ -103,6 +100,10 @@ class Updater:
             self._replaced = trio.Event()
             settings = self._settings
             assert settings is not None, "it is replaced before"
+            # Only now, as what wrote by the settings before has ended.
+            self._stopped = set()
+            fresh = {_key(each): UpdateStatus(name_to_text(each.zone), each.where) for each in settings.updates}
+            self._states = {key: self._states.get(key, status) for key, status in fresh.items()}
             if settings.updates and self._known is None:
                 self._known = await trio.to_thread.run_sync(_read_state, self._path)
             self._changed = [trio.Event() for _ in settings.updates]
@@ -197,10 +198,14 @@ class Updater:
 
     async def _save(self) -> None:
         """Keep what we know; UpdateError when that is impossible, as then nothing may be written."""
-        try:
-            await trio.to_thread.run_sync(_write_state, self._path, self._known or {})
-        except OSError as error:
-            raise UpdateError(f"{self._path}: {error.strerror or error}") from error
+        async with self._saving:
+            known = self._known or {}
+            # Not in the thread, as others go on to change it.
+            state: State = {key: [(*place, each) for place, each in entries.items()] for key, entries in known.items()}
+            try:
+                await trio.to_thread.run_sync(_write_state, self._path, msgspec.msgpack.encode(state))
+            except OSError as error:
+                raise UpdateError(f"{self._path}: {error.strerror or error}") from error
 
     def _note(self, update: AnyUpdate, problem: str) -> None:
         before = self._states[_key(update)]
@@ -260,14 +265,10 @@ def _load_keys(keys: Sequence[SharedKey]) -> dict[bytes, dns.tsig.Key]:
     """In a thread: anew for each attempt, so that a file that was replaced counts. UpdateError."""
     loaded = {}
     for key in keys:
-        secret = key.secret or b""
         try:
-            if key.secret_file is not None:
-                secret = parse_secret(Path(key.secret_file).read_text("utf-8").partition("\n")[0])
-        except OSError as error:
-            raise UpdateError(f"{key.secret_file}: {error.strerror or error}") from error
-        except ValueError:
-            raise UpdateError(f"{key.secret_file}: no secret in Base64") from None
+            secret = read_secret(key)
+        except SecretError as error:
+            raise UpdateError(str(error)) from error
         loaded[key.name] = dns.tsig.Key(dns.name.from_wire(key.name, 0)[0], secret, key.algorithm)
     return loaded
 
@@ -286,9 +287,7 @@ def _read_state(path: Path) -> dict[str, dict[Place, Known]]:
     return {key: {(owner, rrtype): known for owner, rrtype, known in entries} for key, entries in state.items()}
 
 
-def _write_state(path: Path, known: Mapping[str, Mapping[Place, Known]]) -> None:
-    state: State = {key: [(*place, each) for place, each in entries.items()] for key, entries in known.items()}
-    content = msgspec.msgpack.encode(state)
+def _write_state(path: Path, content: bytes) -> None:
     if path.exists() and path.read_bytes() == content:
         return
     replace_file(path, content, durable=True)

@@ -207,7 +207,7 @@ def _stage_zone(
         if old is not None and not old.expired and (zone.allow_transfer or zone.notify or zone.allow_update):
             content.advance_serial(old.serial, writer.room)
         stamp = Stamp(records.files if isinstance(records, ZoneReader) else (), digest)
-        return stage_content(content, stamp, writer, updated=overlay.settle())
+        return stage_content(content, msgspec.msgpack.encode(stamp), writer, b"", updated=overlay.settle())
 
 
 def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Mapping[bytes, RRsets]) -> LoadReport:
@@ -215,8 +215,8 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
 
     Raises ZoneFileError, also for more than UPDATED_LIMIT RRsets that were updated.
     """
-    old, encoded = writer.served[zone.name], writer.read_stamp(zone.name)
-    assert encoded is not None, "a zone that is served was made from something"
+    old, stamp = writer.served[zone.name], writer.read_stamp(zone.name)
+    assert stamp is not None, "a zone that is served was made from something"
     updated: dict[bytes, bytes | None] = {}
     records: dict[bytes, list[Record]] = {}
     with writer.open_served(zone.name) as served:
@@ -231,7 +231,7 @@ def stage_update(zone: Zone, defaults: Defaults, writer: ZoneWriter, owners: Map
             raise ZoneFileError((ZoneProblem(name_to_text(zone.name), 0, message),))
         content = ChangedContent(zone, records, defaults, served)
         content.advance_serial(old.serial, writer.room)
-        return stage_content(content, msgspec.msgpack.decode(encoded, type=Stamp), writer, updated=updated)
+        return stage_content(content, stamp, writer, updated=updated)
 
 
 def read_rrsets(apex: bytes, owner: bytes, served: ServedNodes) -> dict[int, tuple[int, list[bytes]]]:
@@ -257,21 +257,21 @@ def stage_secondary(
     Without any there is nothing to answer from, which is what is staged then. `owner` is the catalog that it is a
     member of. Raises ZoneFileError.
     """
-    stamp = Stamp((), _digest(zone, defaults), owner)
     old = writer.served.get(zone.name)
     with writer.open_served(zone.name) as served:
         if records is None and (old is None or old.expired):
             stage_nothing(zone, defaults, writer, timers, owner)
             return LoadReport(zone.name, 0, 0, 0)
         given = served_records(zone.name, served) if records is None else records
-        return stage_content(ZoneContent(zone, given, defaults, served), stamp, writer, timers)
+        content = ZoneContent(zone, given, defaults, served)
+        return stage_content(content, _stamp_secondary(zone, defaults, owner), writer, timers)
 
 
 def stage_nothing(
     zone: Zone, defaults: Defaults, writer: ZoneWriter, timers: bytes | None = None, owner: bytes = b""
 ) -> None:
     """Stage a zone from a primary as one that was never transferred."""
-    stamp = msgspec.msgpack.encode(Stamp((), _digest(zone, defaults), owner))
+    stamp = _stamp_secondary(zone, defaults, owner)
     writer.stage(zone.name, Version(0, b"", 0, stamp, expired=True, timers=timers), ())
 
 
@@ -286,12 +286,16 @@ def stage_changes(
     """Stage a zone from a primary as it is served, but with these records at these owners; raises ZoneFileError."""
     with writer.open_served(zone.name) as served:
         changed = ChangedContent(zone, owners, defaults, served)
-        return stage_content(changed, Stamp((), _digest(zone, defaults), owner), writer, timers)
+        return stage_content(changed, _stamp_secondary(zone, defaults, owner), writer, timers)
+
+
+def _stamp_secondary(zone: Zone, defaults: Defaults, owner: bytes) -> bytes:
+    return msgspec.msgpack.encode(Stamp((), _digest(zone, defaults), owner))
 
 
 def stage_content(
     content: "ZoneContent",
-    stamp: Stamp,
+    stamp: bytes,
     writer: ZoneWriter,
     timers: bytes | None = None,
     updated: Mapping[bytes, bytes | None] = MappingProxyType({}),
@@ -305,7 +309,7 @@ def stage_content(
         serial=read_serial(soa),
         soa=soa,
         negative_ttl=min(ttl, int.from_bytes(soa[-4:], "big")),
-        stamp=msgspec.msgpack.encode(stamp),
+        stamp=stamp,
         journal=zone.journal if zone.allow_transfer else 0,
         replaced=content.replaced if zone.primaries else {},
         updated=updated,
@@ -601,7 +605,6 @@ def _digest(zone: Zone, defaults: Defaults, listed: tuple[bytes, ...] = ()) -> b
     return hashlib.sha256(msgspec.msgpack.encode((FORMAT, *source, answers, *listed))).digest()
 
 
-def is_made_from(zone: Zone, defaults: Defaults, writer: ZoneWriter) -> bool:
-    """Whether what is served was staged with this configuration of the zone."""
-    stamp = writer.read_stamp(zone.name)
+def is_made_from(zone: Zone, defaults: Defaults, stamp: bytes | None) -> bool:
+    """Whether what has this stamp was staged with this configuration of the zone."""
     return stamp is not None and msgspec.msgpack.decode(stamp, type=Stamp).digest == _digest(zone, defaults)

@@ -379,7 +379,7 @@ class Secondary:
         zone, defaults = self._zone, self._defaults
         with self._store.writing():
             writer = ZoneWriter(self._store)
-            if not is_made_from(zone, defaults, writer):
+            if not is_made_from(zone, defaults, writer.read_stamp(zone.name)):
                 raise TransferError(BEING_CHANGED)
             removed = self._stage_members(inbound, writer) if zone.catalog else set()
             owner = b"" if self._member is None else self._member.catalog
@@ -405,7 +405,7 @@ class Secondary:
             raise TransferError(f"a broken catalog: {error}") from error
         after, _ = find_members(settings, catalogs, owner, self._zone.name)
         for name, member in (before | after).items():
-            if name in writer.served and not is_made_from(member.zone, {}, writer):
+            if name in writer.served and not is_made_from(member.zone, {}, writer.read_stamp(name)):
                 raise TransferError(BEING_CHANGED)
         for name, member in after.items():
             if name not in before or not goes_on(catalogs, name, before[name], member):
@@ -459,9 +459,11 @@ class Secondary:
         self._note(expired=served is None or served.expired or self._given_up)
 
     def _note(self, *, expired: bool) -> None:
-        """Keep the timers in the store; a disk that is full costs a restart its knowledge of them."""
+        """Keep the timers in the store, unless the zone is served by another configuration already; a disk that is full
+        costs a restart its knowledge of them."""
+        timers, is_meant = msgspec.msgpack.encode(self._timers), partial(is_made_from, self._zone, self._defaults)
         try:
-            self._store.note_timers(self._zone.name, msgspec.msgpack.encode(self._timers), expired=expired)
+            self._store.note_timers(self._zone.name, timers, expired=expired, is_meant=is_meant)
         except StoreError as error:
             logger.error("zone %s: its timers could not be kept: %s", name_to_text(self._zone.name), error)  # noqa: TRY400
 

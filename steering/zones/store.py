@@ -23,7 +23,7 @@ Rules
 import fcntl
 import shutil
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -138,11 +138,16 @@ class Store:
         with self.environment.begin() as transaction:
             return transaction.get(apex, db=self.timers)
 
-    def note_timers(self, apex: bytes, timers: bytes, *, expired: bool) -> None:
-        """Keep what the refresher notes of a zone that is served, and whether it has expired; raises StoreError."""
+    def note_timers(
+        self, apex: bytes, timers: bytes, *, expired: bool, is_meant: Callable[[bytes | None], bool] = lambda _: True
+    ) -> None:
+        """Keep what the refresher notes of a zone that is served, and whether it has expired; raises StoreError.
+
+        `is_meant` says by what the zone was made from whether it is the one that is meant.
+        """
         with failing(self), self.environment.begin(write=True) as transaction:
             zone = read_zone(transaction, self, apex)
-            if zone is None:
+            if zone is None or not is_meant(transaction.get(apex, db=self.stamps)):
                 return
             transaction.put(apex, timers, db=self.timers)
             if zone.expired != expired:
@@ -361,7 +366,7 @@ class Version(msgspec.Struct, frozen=True):
     updated: Mapping[bytes, bytes | None] = {}
     """For the loader, who gets it back from `read_updated`: what is new there, None for what goes."""
     timers: bytes | None = None
-    """For the refresher, who gets it back from `read_timers`; None: as they are."""
+    """For the refresher, who gets it back from `read_timers`; None: as they are; empty: there are none."""
     late_cuts: bool = False
     """As in Zone."""
 
@@ -527,8 +532,10 @@ class ZoneWriter:
                             transaction.delete(apex + key, db=store.updated)
                         else:
                             transaction.put(apex + key, updated, db=store.updated)
-                    if version.timers is not None:
+                    if version.timers:
                         transaction.put(apex, version.timers, db=store.timers)
+                    elif version.timers is not None:
+                        transaction.delete(apex, db=store.timers)
                     _log_change(store, transaction, apex)
                 for apex in removed:
                     Journal(transaction, store.journal, apex).clear()

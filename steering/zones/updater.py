@@ -58,7 +58,7 @@ class Updater:
         apex = message.name
         zone, defaults = self._zones.get(apex, (None, {}))
         writer = ZoneWriter(self._store)
-        if zone is None or apex not in writer.served or not is_made_from(zone, defaults, writer):
+        if zone is None or apex not in writer.served or not is_made_from(zone, defaults, writer.read_stamp(apex)):
             raise UpdateError(SERVFAIL, "the configuration of the zone is just being changed")
         steered = next((record.owner for record in message.authorities if record.owner in defaults), None)
         if steered is not None:

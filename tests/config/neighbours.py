@@ -94,6 +94,7 @@ def waypost_of(config: Path, *, command: str = "run", workers: int = 1) -> Itera
     settings = config.read_text()
     waypost = Waypost(config.parent, "", state=str(config.parent / "state"))
     waypost.config = config
+    settings = settings.replace('interval = "2s"', 'interval = "1s"')  # half as long to wait for
     config.write_text(settings.replace("/var/lib/waypost", str(waypost.state)))
     waypost.command, waypost.workers = command, workers
     try:

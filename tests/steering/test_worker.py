@@ -10,11 +10,14 @@ from pathlib import Path
 import dns.message
 import dns.opcode
 import dns.rcode
+import dns.tsig
+import dns.update
 import msgspec
 import pytest
 import trio
 import trio.testing
 
+from steering import later
 from steering import worker as worker_module
 from steering.balance.pools import Verdict
 from steering.messages import (
@@ -30,6 +33,7 @@ from steering.messages import (
 )
 from steering.prepare import compile_maps
 from steering.process import WorkerEnd
+from steering.secret_files import load_keys
 from steering.serve.feed import Connection, serve_feed
 from steering.settings import Settings
 from steering.settings_file import parse_settings
@@ -279,6 +283,7 @@ class TestMaps:
                 path.write_bytes(damaged)
             stage.tell(Configured(settings, tuple(MapFile(each.rules, str(path)) for each in maps), (), SECRETS))
             await until(lambda: caplog.text.count("is not usable") == len(told))
+            await until(lambda: stage.heard.count(Taken()) == 1 + len(told))
             assert await stage.ask() == SORRY
         assert all(record.levelno <= logging.ERROR for record in caplog.records)
 
@@ -337,3 +342,22 @@ async def test_a_flood_of_notify_reaches_control_once(stage: Stage, monkeypatch:
     await stage.ask()
     await until(lambda: Counted(301, 0) in stage.heard)
     assert [each for each in stage.heard if isinstance(each, Notified)] == [Notified(b"\7example\3net\0", "127.0.0.1")]
+
+
+async def test_without_control_an_update_is_answered_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(later, "PATIENCE", 2 * DEADLINE)
+    await stage.start()
+    text = 'allow_update = [{ key = "acme", names = ["new.example.com"] }]\n'
+    key = '[[key]]\nname = "acme"\nsecret = "c2VjcmV0"\n'
+    settings = stage.settings(web_settings(80, zones=ZONE + text + key))
+    await stage.start_control(Configured(settings, (), (), SECRETS, load_keys(settings, Path())))
+    await stage.answers(UP)
+    await stage.stop_control()
+    with trio.socket.socket(type=socket.SOCK_DGRAM) as client:
+        await client.connect(stage.udp.getsockname())
+        update = dns.update.UpdateMessage("example.com")
+        update.add("new", 60, "A", "192.0.2.5")
+        update.use_tsig(dns.tsig.Key("acme", b"secret"))
+        await client.send(update.to_wire())
+        reply = dns.message.from_wire(await client.recv(4096), update.keyring, request_mac=update.mac)
+        assert reply.rcode() == dns.rcode.SERVFAIL

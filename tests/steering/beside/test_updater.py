@@ -1,5 +1,5 @@
 """The writer of answers into other servers, with a server that is a table."""
-# ruff: noqa: ARG001 - pytest-trio finds the clock among the arguments of a test
+# ruff: noqa: ARG001, ARG002 - pytest-trio finds the clock among the arguments of a test
 
 import errno
 import logging
@@ -301,6 +301,57 @@ async def test_without_a_place_for_what_it_knows_nothing_is_written(stage: Stage
     await stage.replace(read())
     assert stage.server.messages == []
     assert "updates.msgpack: Is a directory" in stage.updater.status()[0].problem
+
+
+class TestThreads:
+    """They go on when what waits for them is cancelled."""
+
+    def replace_threads(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Threads that take a second, with what they were given; how many there were at a time for each write."""
+        writing: list[int] = []
+        running = 0
+
+        async def run_slowly(function: Callable[..., object], *arguments: object) -> object:
+            nonlocal running
+            is_write = function is room._write_state
+            running += is_write
+            writing.append(running)
+            given = repr(arguments)
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            assert repr(arguments) == given
+            running -= is_write
+            return function(*arguments)
+
+        monkeypatch.setattr(trio.to_thread, "run_sync", run_slowly)
+        return writing
+
+    @pytest.mark.parametrize("moment", range(8))
+    async def test_a_reload_without_an_update_may_come_at_any_moment(
+        self, stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, moment: int
+    ) -> None:
+        self.replace_threads(monkeypatch)
+        settings = read()
+        stage.updater.replace(settings)
+        await trio.sleep(moment + 0.5)
+        await stage.replace(msgspec.structs.replace(settings, updates=()))
+        assert stage.updater.status() == ()
+        await stage.replace(settings)
+        assert stage.server.there[WWW] == (FIRST, SECOND)
+
+    async def test_two_zones_do_not_write_what_is_known_at_once(
+        self, stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writing = self.replace_threads(monkeypatch)
+        settings = read()
+        (update,) = settings.updates
+        other = msgspec.structs.replace(update, names=(name("mail"),), zone=name("mail"))
+        await stage.replace(
+            msgspec.structs.replace(settings, updates=(msgspec.structs.replace(update, names=(name("www"),)), other))
+        )
+        await stage.change(both_down())
+        assert stage.server.there == {WWW: (THIRD,), MAIL: (THIRD,), TEXT: (b"\3two",)}
+        assert max(writing) == 1
 
 
 async def test_a_full_disk_is_told_once_and_nothing_is_written_that_could_not_be_kept(

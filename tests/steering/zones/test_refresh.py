@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from steering.messages import FromSecondaries, Members, SecondaryStatus
-from steering.settings import Zone
+from steering.settings import Settings, Zone
 from steering.settings_file import parse_settings
 from steering.wire import AXFR, IXFR, REFUSED, SOA, render_error
 from steering.zones import refresh as refresh_module
@@ -654,6 +654,38 @@ async def test_what_expired_while_nothing_ran_is_not_answered_from(stage: Stage)
     assert stage.first.asked.count(AXFR) == 1
 
 
+class TestFileInstead:
+    """A zone that is from a file now."""
+
+    def load(self, stage: Stage) -> Settings:
+        (stage.folder / "com.zone").write_text("@ 60 SOA ns host 1 60 60 60 60\n@ 60 NS ns\nwww 60 A 192.0.2.9\n")
+        text = SERVER + '[[zone]]\nname = "example.com"\nfile = "com.zone"\n'
+        settings = parse_settings(text, stage.folder / "waypost.toml")
+        stage_zones(settings, stage.store, 1000.0)()
+        return settings
+
+    async def test_when_it_gets_primaries_again_it_does_not_expire_at_once(self, stage: Stage) -> None:
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.store.note_timers(APEX, msgspec.msgpack.encode(Timers(1.0, 1.0)), expired=False)
+        stage.refresher.replace(self.load(stage), [KEY])
+        stage.first.refuses = True
+        stage.start()
+        await stage.until(lambda status: bool(status.error))
+        assert stage.addresses() == {"www": ["192.0.2.9"]}
+
+    async def test_what_has_not_heard_of_it_yet_does_not_let_it_expire(self, stage: Stage) -> None:
+        stage.first.timers = (0, 0, 1)
+        stage.start()
+        await stage.until(lambda status: status.serial == 1)
+        stage.first.refuses = True
+        await stage.until(lambda status: status.expired)
+        self.load(stage)
+        await stage.refreshed()
+        assert stage.addresses() == {"www": ["192.0.2.9"]}
+        assert stage.store.read_timers(APEX) is None
+
+
 def large(number: int) -> bytes:
     """A record that takes 60,000 octets."""
     return b"\4b%03d\xc0\x0c\xff\x00\0\1\0\0\0\0" % number + (60_000).to_bytes(2, "big") + bytes(60_000)
@@ -696,7 +728,7 @@ async def test_a_zone_expires_though_that_cannot_be_kept(
     stage.start()
     await stage.until(lambda status: status.serial == 1)
 
-    def fail(_apex: bytes, _timers: bytes, *, expired: bool) -> None:
+    def fail(_apex: bytes, _timers: bytes, *, expired: bool, **_others: object) -> None:
         raise StoreError(f"no space left for expired={expired}")
 
     with monkeypatch.context() as full:
