@@ -48,11 +48,10 @@ from steering.wire import (
 from steering.world import World
 
 _BADVERS: Final = Answer(BADVERS, False, (0, 0, 0), b"", kind=ERROR)
-_EXTENDED_ERRORS: Final = (
-    (NOT_OURS, render_option(EXTENDED_ERROR, b"\0\x14")),
-    (EXPIRED, render_option(EXTENDED_ERROR, b"\0\x18")),
-)
-"""Not Authoritative, Invalid Data: RFC 8914 sections 4.21 and 4.25."""
+_NOT_AUTHORITATIVE: Final = render_option(EXTENDED_ERROR, b"\0\x14")
+"""RFC 8914 section 4.21."""
+_INVALID_DATA: Final = render_option(EXTENDED_ERROR, b"\0\x18")
+"""RFC 8914 section 4.25."""
 
 
 def respond(
@@ -87,8 +86,10 @@ def respond(
             return answer.render_truncated(query, scope, options) if decision is Decision.SLIP else None
     if not query.question:
         return render_error(packet, NOERROR, options=options)
-    if edns is not None:
-        options += b"".join(option for wrong, option in _EXTENDED_ERRORS if answer is wrong)
+    if answer is NOT_OURS and edns is not None:
+        options += _NOT_AUTHORITATIVE
+    elif answer is EXPIRED and edns is not None:
+        options += _INVALID_DATA
     return answer.render(query, _reply_size(edns, over_tcp) - room, scope, options)
 
 

@@ -105,7 +105,7 @@ def show_status(status: Status) -> Group:
     """Pools and origins, then what is ordered, notifiers, zones, workers, and files and zones of other servers."""
     now = time.time()
     parts: list[RenderableType] = []
-    parts.append(f"{status.configuration}: running for {_duration(now - status.since)} (pid {status.pid})")
+    parts.append(f"{status.configuration}: in force for {_duration(now - status.since)} (pid {status.pid})")
     if status.held:
         parts.append(Text(f"STATES ARE HELD, the network of this machine seems broken: {status.held}", "bold red"))
     if status.pools:

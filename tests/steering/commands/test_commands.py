@@ -497,6 +497,7 @@ class TestStatus:
         assert ["paris-2", "192.0.2.11", "no", "result", "yet"] in rows
         assert ["paris-3", "192.0.2.12", "disabled"] in rows
         assert ["off-1", "2001:db8::1", "unmonitored"] in rows
+        assert re.match(r"waypost\.toml: in force for \d+ d \(pid 1\)\n", out)
         assert "zone example.com. serial 7" in out
         assert re.search(r"^  NOTIFY to 192\.0\.2\.53:53: REFUSED, for \d+ d$", out, re.MULTILINE)
         assert "worker 1 (pid 77): 5 packets by UDP, 6 messages by TCP" in out
