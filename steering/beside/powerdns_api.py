@@ -17,6 +17,7 @@ import msgspec
 import trio
 from msgspec import Meta
 
+from monitors.monitor import one_line
 from steering.beside.update import Change, Rdatas, Update, UpdateError
 from steering.values import FilePath
 from steering.wire import name_to_text, type_to_text
@@ -139,7 +140,7 @@ class ApiTarget:
         if patience.cancelled_caught:
             raise UpdateError(f"no response within {TIMEOUT:g} s")
         if not response.is_success:
-            said = f"{response.status_code} {_one_line_untrusted(bytes(body[:200]))}"
+            said = f"{response.status_code} {one_line(body.decode('utf-8', 'backslashreplace'))}"
             raise UpdateError(said + HINTS.get(response.status_code, ""))
         return bytes(body)
 
@@ -162,12 +163,6 @@ def render(changes: Sequence[Change]) -> bytes:
 
 def _parse_untrusted(kind: str, text: str) -> bytes:
     return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(kind), text).to_digestable()
-
-
-def _one_line_untrusted(body: bytes) -> str:
-    """For the log and terminals."""
-    text = " ".join(body.decode("utf-8", "backslashreplace").split())
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _path(name: str) -> str:
