@@ -16,7 +16,7 @@ Rules
 - What a reader sees is one LMDB snapshot: a zone's generation and its nodes come from the same transaction, so an
   answer is from the old zone or from the new one, never from both.
 - A new generation is written in batches while the old one is served; it becomes visible by one small commit. What a
-  crash leaves behind is in `garbage` and is deleted by the next writer. A small difference is one transaction.
+  crash leaves behind is in `garbage` and is deleted by the next writer. What is small is one transaction.
 - The map is far larger than any store and costs only address space, so it never has to grow under a reader.
 """
 
@@ -38,6 +38,8 @@ from steering.zones.node import CUT_IS_DNAME, EMPTY_NODE, STEERED, cut_flags, no
 MAP_SIZE: Final = 1 << 40
 BATCH: Final = 50_000
 """Nodes written or deleted by one transaction of a full load."""
+LITTLE: Final = 1_000
+"""Nodes that nobody serves any more that go in the transaction in which that begins."""
 DIFFERENCE_LIMIT: Final = 100_000
 """More changed nodes than this are a full load."""
 ANOTHER_WRITER: Final = "another process has loaded zones meanwhile; load them again"
@@ -319,7 +321,7 @@ def _read_zones(transaction: "lmdb.Transaction[bytes]", store: Store) -> dict[by
     return {zone.apex: zone for zone in map(_decode_zone, transaction.cursor(store.zones).iternext(keys=False))}
 
 
-class ServedZones(Mapping[bytes, Zone]):
+class ZoneTable(Mapping[bytes, Zone]):
     """The zones that are served by their apex: each as it was when it was first asked for."""
 
     def __init__(self, store: Store) -> None:
@@ -436,7 +438,7 @@ class ZoneWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.served = ServedZones(store)
+        self.served = ZoneTable(store)
         self._staged: dict[bytes, tuple[Zone, Version]] = {}
         self._differences: dict[bytes, Mapping[bytes, bytes | None]] = {}
         self._pending: list[tuple[bytes, bytes]] = []
@@ -505,16 +507,19 @@ class ZoneWriter:
         """Serve what was staged, and stop serving the zones `removed`, from this moment on."""
         store = self._store
         with failing(self._store):
-            self._flush()
-            with store.environment.begin(write=True) as transaction:
+            if self._begun:
+                self._flush()
+            with store.environment.begin(write=True) as transaction:  # all of it, where there is little: one commit
                 removed = list(removed)
                 self._check_alone(transaction, [*self._staged, *removed])
+                self._write_pending(transaction)
                 transaction.put(_LAST, _GENERATION.pack(self._next_generation - 1), db=store.counters)
                 for apex in self._staged:
                     self._write_zone(transaction, apex)
                 for apex in removed:
                     self._remove_zone(transaction, apex)
-            self.served = ServedZones(store)
+                _collect(transaction, store, LITTLE)
+            self.served = ZoneTable(store)
             self._staged, self._differences, self._begun = {}, {}, set()
 
     def _write_zone(self, transaction: "lmdb.Transaction[bytes]", apex: bytes) -> None:
@@ -578,27 +583,24 @@ class ZoneWriter:
         store = self._store
         with failing(self._store):
             with store.environment.begin() as transaction:
-                prefixes = list(transaction.cursor(store.garbage).iternext(values=False))
-            for prefix in prefixes:
-                more = True
-                while more:
-                    with store.environment.begin(write=True) as transaction:
-                        more = _delete_range(transaction.cursor(store.nodes), prefix)
-                        if not more:
-                            transaction.delete(prefix, db=store.garbage)
+                more = transaction.stat(store.garbage)["entries"] > 0
+            while more:
+                with store.environment.begin(write=True) as transaction:
+                    more = _collect(transaction, store, BATCH)
 
     def _flush(self) -> None:
         """Write the nodes of new generations, which are garbage until a zone serves them."""
-        if not self._pending:
-            return
-        begun = {key[: _GENERATION.size] for key, _ in self._pending} - self._begun
         with self._store.environment.begin(write=True) as transaction:
-            cursor = transaction.cursor(self._store.nodes)
-            for prefix in begun:
-                if cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):
-                    raise StoreError(f"{self._store.directory}: {ANOTHER_WRITER}")
-                transaction.put(prefix, b"", db=self._store.garbage)
-            cursor.putmulti(self._pending)
+            self._write_pending(transaction)
+
+    def _write_pending(self, transaction: "lmdb.Transaction[bytes]") -> None:
+        begun = {key[: _GENERATION.size] for key, _ in self._pending} - self._begun
+        cursor = transaction.cursor(self._store.nodes)
+        for prefix in begun:
+            if cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):
+                raise StoreError(f"{self._store.directory}: {ANOTHER_WRITER}")
+            transaction.put(prefix, b"", db=self._store.garbage)
+        cursor.putmulti(self._pending)
         self._begun |= begun
         self._pending = []
 
@@ -619,23 +621,28 @@ def failing(store: Store) -> Iterator[None]:
         raise StoreError(f"{store.directory}: {error} ({free})") from error
 
 
-def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
-    """Delete up to BATCH nodes of a generation; whether there are more."""
-    found = cursor.set_range(prefix)
-    for _ in range(BATCH):
-        if not found or not bytes(cursor.key()).startswith(prefix):
-            return False
-        cursor.delete()
-        found = bool(cursor.key())
-    return True
-
-
 def _put(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, key: bytes, value: bytes | None) -> None:
     """Write a value; None: delete what is there."""
     if value is None:
         transaction.delete(key, db=database)
     else:
         transaction.put(key, value, db=database)
+
+
+def _collect(transaction: "lmdb.Transaction[bytes]", store: Store, limit: int) -> bool:
+    """Delete up to `limit` nodes of generations that nobody serves; whether there are more."""
+    nodes, garbage = transaction.cursor(store.nodes), transaction.cursor(store.garbage)
+    while garbage.first():
+        prefix = bytes(garbage.key())
+        found = nodes.set_range(prefix)
+        while found and bytes(nodes.key()).startswith(prefix):
+            if not limit:
+                return True
+            limit -= 1
+            nodes.delete()
+            found = bool(nodes.key())
+        garbage.delete()
+    return False
 
 
 def _delete_below(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, apex: bytes) -> None:

@@ -26,7 +26,7 @@ from steering.prepare import (
 )
 from steering.settings import Settings
 from steering.settings_file import parse_settings
-from steering.zones.store import ServedZones, Store
+from steering.zones.store import Store, ZoneTable
 from tests.geodata.mmdb import write_networks
 from tests.steering.running import DEADLINE, environment, eventually, list_processes, web_settings, zone_text
 
@@ -67,7 +67,7 @@ def served(settings: Settings) -> dict[bytes, int]:
     """The serial of each zone that is served."""
     store = Store(Path(settings.server.state) / "zones")
     try:
-        return {apex: zone.serial for apex, zone in ServedZones(store).items()}
+        return {apex: zone.serial for apex, zone in ZoneTable(store).items()}
     finally:
         store.close()
 

@@ -22,11 +22,11 @@ from steering.zones.store import (
     EXACT,
     MISSING,
     WILDCARD,
-    ServedZones,
     Store,
     StoreError,
     StoreReader,
     Version,
+    ZoneTable,
     ZoneWriter,
 )
 from tests.steering.support import (
@@ -322,8 +322,17 @@ def test_what_was_staged_and_forgotten_is_collected(store: Store, monkeypatch: p
     assert nodes_in(store) == len(content(1))
     stage(writer, OTHER, content(3), 3)
     writer.publish()
-    assert {apex: zone.serial for apex, zone in ServedZones(store).items()} == {APEX: 1, OTHER: 3}
-    assert len({zone.generation for zone in ServedZones(store).values()}) == 2
+    assert {apex: zone.serial for apex, zone in ZoneTable(store).items()} == {APEX: 1, OTHER: 3}
+    assert len({zone.generation for zone in ZoneTable(store).values()}) == 2
+
+
+def test_where_there_is_little_a_zone_comes_and_the_old_one_goes_in_one_transaction(store: Store) -> None:
+    publish(store, APEX, 1)
+    before = store.environment.info()["last_txnid"]
+    publish(store, APEX, 2, anew=True)
+    assert store.environment.info()["last_txnid"] == before + 1
+    assert nodes_in(store) == len(content(2))
+    assert garbage_in(store) == 0
 
 
 @pytest.mark.parametrize("is_old", [True, False])
@@ -336,7 +345,7 @@ def test_the_generation_of_a_zone_without_nodes_is_nobody_elses(store: Store, is
         with store.environment.begin(write=True) as transaction:
             transaction.drop(store.counters, delete=False)
     publish(store, APEX, 2, anew=True)
-    assert len({zone.generation for zone in ServedZones(store).values()}) == 2
+    assert len({zone.generation for zone in ZoneTable(store).values()}) == 2
     writer = ZoneWriter(store)
     with writer.open_served(OTHER) as served:
         assert not list(served)
@@ -345,7 +354,7 @@ def test_the_generation_of_a_zone_without_nodes_is_nobody_elses(store: Store, is
 @pytest.mark.parametrize("anew", [True, False])
 def test_a_difference_and_a_full_load_come_to_the_same(store: Store, anew: bool) -> None:
     publish(store, APEX, 1)
-    generation = ServedZones(store)[APEX].generation
+    generation = ZoneTable(store)[APEX].generation
     new = {**content(1), b"k001\0": b"\0\0changed", b"zzz\0": b"\0\0new"}
     del new[b"k005\0"]
     new = dict(sorted(new.items()))
@@ -357,7 +366,7 @@ def test_a_difference_and_a_full_load_come_to_the_same(store: Store, anew: bool)
     with snapshot(reader):
         assert seen(reader) == (2, new)
     assert nodes_in(store) == len(new)
-    assert (ServedZones(store)[APEX].generation == generation) != anew
+    assert (ZoneTable(store)[APEX].generation == generation) != anew
     assert writer.read_stamp(APEX) == b"stamp 2"
 
 
@@ -380,7 +389,7 @@ def test_nothing_changed_but_the_serial(store: Store) -> None:
     writer = ZoneWriter(store)
     assert writer.stage_difference(APEX, Version(9, SOA_RDATA, 5, b"new"), {}) == 0
     writer.publish()
-    assert (ServedZones(store)[APEX].serial, ServedZones(store)[APEX].negative_ttl) == (9, 5)
+    assert (ZoneTable(store)[APEX].serial, ZoneTable(store)[APEX].negative_ttl) == (9, 5)
     assert writer.read_stamp(APEX) == b"new"
 
 
@@ -491,7 +500,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
 def check_after_a_crash(directory: Path, promised: int) -> int:
     """The serial that is served after all: the one promised or the next, if the child died before it could say so."""
     with opened_store(directory) as store:
-        serials = {zone.serial for zone in ServedZones(store).values()} or {0}
+        serials = {zone.serial for zone in ZoneTable(store).values()} or {0}
         assert len(serials) == 1, "zones are published together"
         (serial,) = serials
         assert serial in (promised, promised + 1)

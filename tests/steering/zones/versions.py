@@ -23,7 +23,7 @@ from steering.wire import SOA, TXT
 from steering.zones import store as store_module
 from steering.zones.load import ZonesError, stage_zones
 from steering.zones.node import find_rrset, key_labels
-from steering.zones.store import EXACT, MISSING, ServedZones, Store, StoreError, StoreReader
+from steering.zones.store import EXACT, MISSING, Store, StoreError, StoreReader, ZoneTable
 
 APEX = b"\7example\3com\0"
 PAUSE = 0.002
@@ -68,7 +68,7 @@ def open_store(directory: Path) -> Store:
 def load_versions(store: Store, names: int, loads: int, say: Callable[[str], None] = lambda _: None) -> None:
     """Publish so many versions after the one that is served; raises StoreError."""
     store_module.BATCH = max(names // 20, 1)  # type: ignore[misc] # kills are to fall between transactions
-    zones = ServedZones(store)
+    zones = ZoneTable(store)
     version = zones[APEX].serial if zones else 0
     for _ in range(loads):
         version += 1
