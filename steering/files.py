@@ -5,15 +5,16 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file (0600) and put it in the place of the one before; raises OSError, and then that is still there.
+def replace_file(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o600) -> None:
+    """Write a file and put it in the place of the one before; raises OSError, and then that is still there.
 
     `durable`: it is on the disk, and not only with the system, when this returns.
     """
-    temporary = path.with_suffix(".new")
+    temporary = path.with_name(f".{path.name}.new")
     try:
         temporary.touch(mode=0o600)
         with temporary.open("wb") as file:
+            os.fchmod(file.fileno(), mode)
             file.write(content)
             if durable:
                 file.flush()

@@ -31,7 +31,7 @@ class OriginHealth(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Configured(msgspec.Struct, frozen=True, tag=True):
-    """Control to a worker: everything, on connecting and after each reload.
+    """Control to a worker: everything, on connecting and whenever anything but health is another.
 
     The zones are in the store; the settings have only those that other servers have to do with.
     """

@@ -28,7 +28,6 @@ from typing import BinaryIO, TypeVar
 import msgspec
 import trio
 
-import geodata
 from geodata.classes import ClassMap, PlaceMap, compile_places, compile_rules
 from geodata.edition import Edition, describe_older, look_at
 from geodata.errors import GeoError
@@ -39,6 +38,7 @@ from geodata.source import Source
 from geodata.sources import BUILT, PARTS, SOURCES
 from geodata.sources.country import COUNTRY_FILE, read_country
 from steering.balance.rules import Classifier, Rules
+from steering.child import run_child
 from steering.messages import MapFile
 from steering.serve.feed import FrameReader, encode_frame
 from steering.settings import Settings
@@ -145,19 +145,13 @@ async def prepare_maps(settings: Settings, in_use: tuple[Edition, ...], nursery:
 
 
 async def _start(nursery: trio.Nursery, *what: str) -> trio.Process:
-    ours = str(Path(geodata.__file__).parent.parent)
-    paths = filter(None, (ours, os.environ.get("PYTHONPATH")))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    process: trio.Process = await nursery.start(
-        partial(
-            trio.run_process,
-            [sys.executable, "-P", "-m", "steering.prepare", *what],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            check=False,
-            env=environment,
-        )
-    )
+    pipe = subprocess.PIPE
+    run = partial(run_child, "steering.prepare", *what, stdin=pipe, stdout=pipe)
+    try:
+        process: trio.Process = await nursery.start(run)
+    except OSError as error:
+        problem = f"the process that prepares zones and maps cannot be started: {error.strerror}"
+        raise PrepareError((problem,)) from error
     return process
 
 

@@ -8,7 +8,6 @@ published stays, and updates that it had not answered fail when their time is ov
 """
 
 import logging
-import os
 import random
 import signal
 import socket
@@ -22,7 +21,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-import geodata
+from steering.child import run_child
 from steering.log import start_log
 from steering.messages import FromSecondaries, Notified, Secondaries, ToSecondaries, UpdateAsked, UpdateDone
 from steering.serve.feed import Connection
@@ -70,14 +69,16 @@ class SecondaryZones:
 
     async def _run(self) -> None:
         while True:
-            ours, theirs = socket.socketpair()
             async with trio.open_nursery() as nursery:
-                with theirs:
-                    process: trio.Process = await nursery.start(_start_child, theirs.fileno())
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-                await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
-                process.terminate()
-            logger.error("the process that refreshes and updates zones has ended: starting it again")
+                try:
+                    process, stream = await _start_child(nursery)
+                except OSError as error:
+                    trouble = f"cannot be started ({error.strerror})"
+                else:
+                    await Connection(stream, msgspec.msgpack.Decoder(FromSecondaries)).run(self._converse)
+                    process.terminate()
+                    trouble = "has ended"
+            logger.error("the process that refreshes and updates zones %s: starting it again", trouble)
             await trio.sleep(RESTART_PAUSE)
 
     async def _converse(self, connection: Connection[FromSecondaries]) -> None:
@@ -91,16 +92,18 @@ class SecondaryZones:
             self._connection = None
 
 
-async def _start_child(descriptor: int, task_status: trio.TaskStatus[trio.Process]) -> None:
-    paths = filter(None, (str(Path(geodata.__file__).parent.parent), os.environ.get("PYTHONPATH")))
-    await trio.run_process(
-        [sys.executable, "-P", "-m", "steering.secondaries", str(descriptor), str(logging.getLogger().level)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[descriptor],
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        task_status=task_status,
-    )
+async def _start_child(nursery: trio.Nursery) -> tuple[trio.Process, trio.SocketStream]:
+    """The child, and our end of what we talk over; raises OSError."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        end, level = theirs.fileno(), logging.getLogger().level
+        run = partial(run_child, "steering.secondaries", str(end), str(level), pass_fds=[end])
+        try:
+            process: trio.Process = await nursery.start(partial(run, stdin=subprocess.DEVNULL))
+        except BaseException:
+            ours.close()
+            raise
+    return process, trio.SocketStream(trio.socket.from_stdlib_socket(ours))
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from monitors.address import parse_address
 from steering.problems import Key, did_you_mean
 from steering.reading import BAD, Document
 from steering.records import RECORDS, RecordError
+from steering.wire import is_meta_type
 
 
 def parse_name(text: str) -> bytes:
@@ -157,7 +158,7 @@ def parse_updated_type(text: str) -> int:
         rrtype = int(dns.rdatatype.from_text(text))
     except (dns.exception.DNSException, ValueError):
         raise ValueError("not a record type") from None
-    if rrtype == dns.rdatatype.SOA or not rrtype or rrtype == dns.rdatatype.OPT or 128 <= rrtype <= 255:
+    if rrtype == dns.rdatatype.SOA or is_meta_type(rrtype):
         raise ValueError("not a record type that can be updated")
     return rrtype
 

@@ -15,6 +15,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+import dns.rdatatype
+
 A: Final = 1
 NS: Final = 2
 CNAME: Final = 5
@@ -520,6 +522,16 @@ def split_labels(name: bytes) -> list[bytes]:
 def name_to_text(name: bytes) -> str:
     """The name as a zone file spells it (RFC 1035 5.1), with the dot at its end."""
     return ".".join(map(_label_to_text, split_labels(name))) + "."
+
+
+def type_to_text(rrtype: int) -> str:
+    """The type as a zone file spells it; TYPE123 if it has no name (RFC 3597 section 5)."""
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rrtype))
+
+
+def is_meta_type(rrtype: int) -> bool:
+    """Whether a type exists in messages only, and not in zones (RFC 6895 section 3.1)."""
+    return rrtype in (0, OPT) or 128 <= rrtype <= 255
 
 
 def _label_to_text(label: bytes) -> str:

@@ -89,7 +89,7 @@ class Worker:
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(beat_while_well, self._end.beat)
-                nursery.start_soon(self._follow_control)
+                nursery.start_soon(connect_feed, self._end.feed, msgspec.msgpack.Decoder(ToWorker), self._obey)
                 nursery.start_soon(self._serve)
                 nursery.start_soon(self._expire)
                 nursery.start_soon(wait_for_end, signals, self._end.lifeline, nursery.cancel_scope)
@@ -135,9 +135,6 @@ class Worker:
     def _answer_powerdns(self, request: bytes) -> bytes:
         with self._open_world() as world:
             return reply_untrusted(request, random.random, world)
-
-    async def _follow_control(self) -> None:
-        await connect_feed(self._end.feed, msgspec.msgpack.Decoder(ToWorker), self._obey)
 
     async def _obey(self, connection: Connection[ToWorker]) -> None:
         """Take what control says until the connection is lost."""

@@ -17,9 +17,10 @@ import msgspec
 import trio
 from msgspec import Meta
 
+from monitors.monitor import one_line
 from steering.beside.update import Change, Rdatas, Update, UpdateError
 from steering.values import FilePath
-from steering.wire import name_to_text
+from steering.wire import name_to_text, type_to_text
 
 TIMEOUT = 10.0
 """Seconds for one request and its response."""
@@ -94,7 +95,7 @@ class ApiTarget:
 
     async def read(self, owner: bytes, rrtype: int) -> Rdatas:
         """Of the whole zone where PowerDNS cannot select."""
-        name, kind = name_to_text(owner), dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rrtype))
+        name, kind = name_to_text(owner), type_to_text(rrtype)
         content = await self._request("GET", b"", {"rrset_name": name, "rrset_type": kind})
         try:
             zone = msgspec.json.decode(content, type=ApiZone)
@@ -139,7 +140,7 @@ class ApiTarget:
         if patience.cancelled_caught:
             raise UpdateError(f"no response within {TIMEOUT:g} s")
         if not response.is_success:
-            said = f"{response.status_code} {_one_line_untrusted(bytes(body[:200]))}"
+            said = f"{response.status_code} {one_line(body.decode('utf-8', 'backslashreplace'))}"
             raise UpdateError(said + HINTS.get(response.status_code, ""))
         return bytes(body)
 
@@ -149,7 +150,7 @@ def render(changes: Sequence[Change]) -> bytes:
     rrsets: list[dict[str, object]] = []
     for change in changes:
         kind = dns.rdatatype.RdataType.make(change.rrtype)
-        rrset: dict[str, object] = {"name": name_to_text(change.owner), "type": dns.rdatatype.to_text(kind)}
+        rrset: dict[str, object] = {"name": name_to_text(change.owner), "type": type_to_text(change.rrtype)}
         if change.after:
             made = (dns.rdata.from_wire(dns.rdataclass.IN, kind, each, 0, len(each)) for each in change.after)
             records = [{"content": rdata.to_text(), "disabled": False} for rdata in made]
@@ -162,12 +163,6 @@ def render(changes: Sequence[Change]) -> bytes:
 
 def _parse_untrusted(kind: str, text: str) -> bytes:
     return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(kind), text).to_digestable()
-
-
-def _one_line_untrusted(body: bytes) -> str:
-    """For the log and terminals."""
-    text = " ".join(body.decode("utf-8", "backslashreplace").split())
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _path(name: str) -> str:

@@ -43,6 +43,7 @@ from steering.wire import (
     name_to_text,
     parent_name,
     split_records,
+    type_to_text,
 )
 from steering.world import World
 from steering.zones.node import STEERED, key_labels, name_of_key, unpack_node
@@ -162,7 +163,7 @@ def _describe(rrset: RRset) -> Iterator[dict[str, object]]:
         try:
             rdata = dns.rdata.from_wire(dns.rdataclass.IN, kind, record, 12, len(record) - 12)
         except dns.exception.DNSException as error:  # a primary may send what it likes
-            raise NotAnsweredError(f"a record of type {dns.rdatatype.to_text(kind)} makes no sense: {error}") from error
+            raise NotAnsweredError(f"a record of type {type_to_text(kind)} makes no sense: {error}") from error
         yield {
             "qtype": _spell_type(kind),
             "content": _spell(rdata),
@@ -171,8 +172,7 @@ def _describe(rrset: RRset) -> Iterator[dict[str, object]]:
 
 
 def _spell_type(rrtype: int) -> str:
-    kind = dns.rdatatype.RdataType.make(rrtype)
-    return dns.rdatatype.to_text(kind) if rrtype in KNOWN_TYPES else f"TYPE{rrtype}"
+    return type_to_text(rrtype) if rrtype in KNOWN_TYPES else f"TYPE{rrtype}"
 
 
 def _spell(rdata: dns.rdata.Rdata) -> str:

@@ -33,7 +33,7 @@ from steering.files import replace_file
 from steering.messages import UpdateStatus
 from steering.secret_files import SecretError, read_secret
 from steering.settings import LoadBalancer, Settings, SharedKey
-from steering.wire import is_below, name_to_text, split_records
+from steering.wire import is_below, name_to_text, split_records, type_to_text
 
 WRITE_INTERVAL = 1.0
 """Seconds between two writes to one zone."""
@@ -184,10 +184,10 @@ class Updater:
             known[place] = Known(there, before.pending)
         elif there == before.there:
             known[place] = Known(there, before.settled)
-        elif there == wanted.rdatas:
-            known[place] = Known(there, wanted)
         else:
             known[place] = Known(there, wanted)
+            if there == wanted.rdatas:
+                return
             text = "%s: somebody else has written %s, where there was %s of ours; it stays until %s"
             until = "health changes the answer"
             if update.on_conflict == "stop":
@@ -251,8 +251,8 @@ def _place(change: Change) -> Place:
 
 
 def _describe(place: Place, rdatas: Rdatas) -> str:
-    kind = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(place[1]))
-    return f"{name_to_text(place[0])} {kind} {_describe_data(place[1], rdatas)}"
+    owner, rrtype = place
+    return f"{name_to_text(owner)} {type_to_text(rrtype)} {_describe_data(rrtype, rdatas)}"
 
 
 def _describe_data(rrtype: int, rdatas: Rdatas) -> str:

@@ -5,10 +5,10 @@ WRITE_INTERVAL. What cannot be written is logged once, shown in the status, and 
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import trio
 from steering.balance.pools import Health, give_addresses
 from steering.beside import AnyExport, render
 from steering.beside.export import OriginState
+from steering.files import replace_file
 from steering.messages import ExportStatus
 from steering.records.a import A
 from steering.records.aaaa import AAAA
@@ -90,8 +91,10 @@ class ExportWriter:
 
     async def _write(self, path: str, content: bytes) -> str:
         """Write one file; what prevents it, or ""."""
+        # The server that reads it is another user.
+        write = partial(replace_file, Path(path), content, durable=True, mode=0o644)
         try:
-            await trio.to_thread.run_sync(replace_file, Path(path), content)
+            await trio.to_thread.run_sync(write)
         except OSError as error:
             self._written.pop(path, None)
             return f"{path}: {error.strerror or error}"
@@ -138,24 +141,6 @@ def judge_origin(pool: Pool, origin: Origin, health: Health) -> OriginState:
         up=up,
         flip_after=None if verdict is None else verdict.flip_after,
     )
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a file with this content in the place of the one there is, which its readers keep or lose as a whole.
-
-    Everybody may read it, as the server that does is another user. Raises OSError, and then nothing has changed.
-    """
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        _remove(temporary)
-        raise
 
 
 def _remove(path: Path) -> None:

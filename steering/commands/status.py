@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Iterable
 from typing import NoReturn
 
 import msgspec
@@ -24,7 +25,7 @@ from steering.commands.command import (
     print_json,
     state_text,
 )
-from steering.messages import ExportStatus, OriginStatus, Status, UpdateStatus, ZoneStatus
+from steering.messages import ExportStatus, OriginStatus, PoolStatus, Status, UpdateStatus, ZoneStatus
 from steering.serve.control_socket import ControlError
 from steering.settings import Settings
 from steering.settings_file import load_settings
@@ -101,16 +102,39 @@ def _look(settings: Settings) -> tuple[Status | dict[str, str], RenderableType]:
 
 
 def show_status(status: Status) -> Group:
-    """Pools and origins, then what is ordered, notifiers, zones, workers and files for other servers."""
+    """Pools and origins, then what is ordered, notifiers, zones, workers, and files and zones of other servers."""
     now = time.time()
     parts: list[RenderableType] = []
     parts.append(f"{status.configuration}: in force for {_duration(now - status.since)} (pid {status.pid})")
     if status.held:
         parts.append(Text(f"STATES ARE HELD, the network of this machine seems broken: {status.held}", "bold red"))
+    if status.pools:
+        parts.append(_pools_table(status.pools, now))
+    parts += list_overrides(status.overrides)
+    for name, courier in status.notifiers.items():
+        trouble = f", in trouble: {courier.error}" if courier.error else ""
+        parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
+    for zone in status.zones:
+        parts.append(Text(_zone_text(zone, now), "bold red" if zone.error or zone.expired else ""))
+        parts += [
+            Text(f"  NOTIFY to {each.server}: {each.reason}, for {_duration(now - each.since)}", "bold red")
+            for each in zone.unheard
+        ]
+    parts += [
+        f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
+        for worker in status.workers
+    ]
+    parts += [_export_text(export, now) for export in status.exports]
+    parts += [_update_text(update) for update in status.updates]
+    return Group(*parts)
+
+
+def _pools_table(pools: Iterable[PoolStatus], now: float) -> Table:
+    """A row for each pool, for each of its origins, and for each monitor of an origin that has several."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("pool", "origin", "address", "state", "for", "rtt", "last result", "besides"):
         table.add_column(heading)
-    for pool in status.pools:
+    for pool in pools:
         needs = f"{pool.healthy} of {len(pool.origins)}, needs {pool.minimum_origins}"
         table.add_row(
             pool.name,
@@ -145,25 +169,7 @@ def show_status(status: Status) -> Group:
                     monitor.reason + (f" ({monitor.evidence})" if monitor.evidence else ""),
                     monitor.role,
                 )
-    if status.pools:
-        parts.append(table)
-    parts += list_overrides(status.overrides)
-    for name, courier in status.notifiers.items():
-        trouble = f", in trouble: {courier.error}" if courier.error else ""
-        parts.append(f"notifier {name}: {courier.delivered} delivered, {courier.waiting} waiting{trouble}")
-    for zone in status.zones:
-        parts.append(Text(_zone_text(zone, now), "bold red" if zone.error or zone.expired else ""))
-        parts += [
-            Text(f"  NOTIFY to {each.server}: {each.reason}, for {_duration(now - each.since)}", "bold red")
-            for each in zone.unheard
-        ]
-    parts += [
-        f"worker {worker.number} (pid {worker.pid}): {worker.udp} packets by UDP, {worker.tcp} messages by TCP"
-        for worker in status.workers
-    ]
-    parts += [_export_text(export, now) for export in status.exports]
-    parts += [_update_text(update) for update in status.updates]
-    return Group(*parts)
+    return table
 
 
 def _zone_text(zone: ZoneStatus, now: float) -> str:

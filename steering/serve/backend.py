@@ -10,6 +10,7 @@ What a client can cost us is bounded:
 """
 
 import logging
+import math
 import socket
 from collections.abc import Callable, Sequence
 
@@ -53,9 +54,9 @@ async def serve_backend(listeners: Sequence[socket.socket], reply: Reply) -> Non
 async def converse_lines(stream: trio.abc.Stream, reply: Reply) -> None:
     """Answer each line until the client leaves or breaks a rule."""
     received = bytearray()
-    patience = float("inf")
+    deadline = math.inf
     while True:
-        with trio.fail_after(patience):
+        with trio.fail_at(deadline):
             data = await stream.receive_some(READ_SIZE)
         if not data:
             return
@@ -65,10 +66,12 @@ async def converse_lines(stream: trio.abc.Stream, reply: Reply) -> None:
             del received[: end + 1]
             with trio.fail_after(PATIENCE):
                 await stream.send_all(reply(line) + b"\n")
+            deadline = math.inf
         if len(received) > REQUEST_SIZE:
             logger.warning("a request of more than %d bytes: %s", REQUEST_SIZE, bytes(received[:LOGGED_LENGTH]))
             return
-        patience = PATIENCE if received else float("inf")
+        if received:
+            deadline = min(deadline, trio.current_time() + PATIENCE)
 
 
 async def converse_http(stream: trio.abc.Stream, reply: Reply) -> None:
@@ -77,10 +80,13 @@ async def converse_http(stream: trio.abc.Stream, reply: Reply) -> None:
     while True:
         body = bytearray()
         begun = False
+        deadline = math.inf
         while True:
             event = connection.next_event()
             if event is h11.NEED_DATA:
-                with trio.fail_after(PATIENCE if begun or connection.trailing_data[0] else float("inf")):
+                if begun or connection.trailing_data[0]:
+                    deadline = min(deadline, trio.current_time() + PATIENCE)
+                with trio.fail_at(deadline):
                     connection.receive_data(bytes(await stream.receive_some(READ_SIZE)))
                 begun = True
             elif isinstance(event, h11.Data):

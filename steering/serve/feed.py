@@ -173,8 +173,6 @@ async def connect_feed(
     address: str,
     decoder: msgspec.msgpack.Decoder[Incoming],
     on_connect: Callable[[Connection[Incoming]], Awaitable[None]],
-    *,
-    queue_limit: int = QUEUE_LIMIT,
 ) -> NoReturn:
     """A worker's side: run `on_connect` with a connection to control, again after each loss, until cancelled.
 
@@ -192,7 +190,7 @@ async def connect_feed(
         else:
             # With a full backlog this looks connected too, and breaks at the first use: tried again as well.
             connected = True
-            await Connection(stream, decoder, queue_limit).run(on_connect)
+            await Connection(stream, decoder).run(on_connect)
             logger.info("the connection to control has ended; connecting again")
         await trio.sleep(RECONNECT_INTERVAL)
 

@@ -1,1 +1,1 @@
-"""Zones: what waypost is authoritative for, from a zone file into the store that the workers read."""
+"""Zones: what waypost is authoritative for, from files, primaries and updates into the store that the workers read."""

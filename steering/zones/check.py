@@ -35,10 +35,11 @@ from steering.wire import (
     name_to_text,
     split_labels,
     split_records,
+    type_to_text,
 )
 from steering.zones.node import CUT_IS_DNAME, STEERED, find_rrset, key_labels, name_of_key, unpack_node
 from steering.zones.store import CUT, EMPTY, MISSING, StoreReader, Zone
-from steering.zones.zonefile import Record, merge_records, name_of_type
+from steering.zones.zonefile import Record, merge_records
 
 WARNING_LIMIT: Final = 100
 """Warnings of one zone that are told; of further ones the number is."""
@@ -234,7 +235,7 @@ class _Check:
             theirs = _rdatas(found.value, rrtype)
             if set(ours) != set(theirs):
                 message = (
-                    f"the glue differs from the zone {name_to_text(child.apex)}: {name_of_type(rrtype)}"
+                    f"the glue differs from the zone {name_to_text(child.apex)}: {type_to_text(rrtype)}"
                     f" {_addresses_text(ours)} here, {_addresses_text(theirs)} there; make them equal"
                 )
                 yield target, message
@@ -249,7 +250,7 @@ class _Check:
             visible = _AT_DELEGATION if owner == cut else ()
             if zlib.crc32(owner) in glue:
                 visible = {*visible, *_ADDRESS_TYPES}
-        hidden = [name_of_type(rrtype) for rrtype, _, _ in unpack_node(value) if rrtype not in visible]
+        hidden = [type_to_text(rrtype) for rrtype, _, _ in unpack_node(value) if rrtype not in visible]
         if hidden:
             place = "at" if owner == cut else "below"
             message = f"{', '.join(hidden)} {place} {what} is never answered: move it to the other zone, or delete it"
@@ -261,7 +262,7 @@ class _Check:
             return
         problem = self._judge_target(owner, rrtype, target)
         if problem is not None:
-            yield owner, f"the {name_of_type(rrtype)} target {name_to_text(target)} {problem}"
+            yield owner, f"the {type_to_text(rrtype)} target {name_to_text(target)} {problem}"
 
     def _judge_target(self, owner: bytes, rrtype: int, target: bytes) -> str | None:
         """What is wrong with a target, as far as it is ours, and what to do."""
@@ -326,7 +327,7 @@ class _Check:
             least = ttls.get(rrtype, ttl)
             if ttl != least and rrtype != RRSIG and told.add(_identify(owner, rrtype, b"")):
                 message = (
-                    f"{name_of_type(rrtype)} records with the TTLs {least} and {ttl} s, of which {least} s is served"
+                    f"{type_to_text(rrtype)} records with the TTLs {least} and {ttl} s, of which {least} s is served"
                     " (RFC 2181 section 5.2): give all the same"
                 )
                 yield owner, message
@@ -348,7 +349,7 @@ class _Check:
             surplus = len(group) - sum(len(rdatas) for _, rdatas in merge_records(group).values())
             if surplus and rrtype != SOA:
                 times = "once" if surplus == 1 else f"{surplus} times"
-                message = f"{name_of_type(rrtype)} records are repeated {times} (RFC 2181 section 5): delete the copies"
+                message = f"{type_to_text(rrtype)} records are repeated {times} (RFC 2181 section 5): delete the copies"
                 yield owner, message
 
     def _read(self, name: bytes) -> bytes | None:

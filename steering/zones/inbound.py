@@ -20,10 +20,10 @@ from typing import BinaryIO, Final
 
 import dns.rcode
 
-from steering.wire import IN, NOERROR, OPT, SOA, is_below, name_to_text
+from steering.wire import IN, NOERROR, SOA, is_below, is_meta_type, name_to_text, type_to_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.message import Message, MessageRecord
-from steering.zones.zonefile import MAX_TTL, Record, name_of_type, record_identity
+from steering.zones.zonefile import MAX_TTL, Record, record_identity
 
 WHOLE_LIMIT: Final = 4 << 30
 CHANGES_LIMIT: Final = 32 << 20
@@ -99,7 +99,7 @@ class Inbound:
         owner, rrtype, rrclass, ttl, rdata = record
         if not is_below(owner, self._apex):
             raise TransferError(f"{name_to_text(owner)} is not in the zone")
-        if rrclass != IN or not rrtype or rrtype == OPT or 128 <= rrtype <= 255:
+        if rrclass != IN or is_meta_type(rrtype):
             raise TransferError(f"{name_to_text(owner)}: a record of class {rrclass} and type {rrtype}")
         if rrtype == SOA and owner != self._apex:
             raise TransferError(f"{name_to_text(owner)}: a SOA record that is not at the apex")
@@ -162,7 +162,7 @@ def apply_changes(records: Iterable[Record], changes: Iterable[tuple[bool, Recor
         if adding:
             kept[identity] = record
         elif kept.pop(identity, None) is None:
-            gone = f"{name_to_text(record[0])} {name_of_type(record[1])}"
+            gone = f"{name_to_text(record[0])} {type_to_text(record[1])}"
             raise TransferError(f"{gone}: a record goes that is not there")
     return list(kept.values())
 

@@ -75,14 +75,15 @@ class Journal:
         self._apex = apex
 
     def append(self, change: "Records", old: int, new: int, keep: int) -> None:
-        """Write a change that follows the last one, and forget the oldest beyond `keep`."""
+        """Write a change that follows the last one, and forget the oldest beyond `keep`, which is 1 or more."""
+        if change.size > SIZE_LIMIT:
+            self.clear()
+            return
         span = self._span()
         last = self._get(span[1]) if span else None
-        if keep < 1 or change.size > SIZE_LIMIT or (last is not None and last.new != old):
+        if last is not None and last.new != old:
             self.clear()
             span, last = None, None
-            if keep < 1 or change.size > SIZE_LIMIT:
-                return
         first, number = (span[0], span[1] + 1) if span else (0, 0)
         end = (last.end if last else 0) + change.size
         self._put(number, 0, msgspec.msgpack.encode(Change(old, new, change.size, end)))
@@ -121,7 +122,7 @@ class Journal:
         cursor = self._transaction.cursor(self._database)
         if cursor.set_range(self._key(number, 0)):
             for key, value in cursor.iternext():
-                if not key.startswith(self._apex) or len(key) != len(self._apex) + _KEY_SIZE:
+                if not self._is_ours(key):
                     return
                 if key[-_PART.size :] != bytes(_PART.size):
                     yield _COUNT.unpack_from(value)[0], value[_COUNT.size :]

@@ -115,7 +115,7 @@ class NotifySender:
                 del target.trying[apex]
         if scope.cancelled_caught:
             return
-        if reason is None:
+        if reason is None or not self._is_told(apex, peer):
             self._unheard.get(apex, {}).pop(peer, None)
             return
         peers = self._unheard.setdefault(apex, {})
@@ -128,10 +128,14 @@ class NotifySender:
         else:
             logger.warning("zone %s: %s was not notified: %s", name_to_text(apex), peer, reason)
 
+    def _is_told(self, apex: bytes, peer: Peer) -> bool:
+        """Whether a target is one of a zone, by the configuration of now."""
+        zone = self._zones.get(apex)
+        return zone is not None and peer in zone.notify
+
     async def _ask(self, apex: bytes, peer: Peer, attempt: int) -> str | None:
         """Why a target does not know; None if it does, or has not to know any more."""
-        zone = self._zones.get(apex)
-        if zone is None or peer not in zone.notify:
+        if not self._is_told(apex, peer):
             return None
         request = render_request(make_identifier(), NOTIFY, apex, SOA, authoritative=True)
         try:

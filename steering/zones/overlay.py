@@ -18,7 +18,7 @@ class UpdatedRRset(msgspec.Struct, frozen=True, array_like=True):
 
     ttl: int
     rdatas: tuple[bytes, ...]
-    """None: the RRset is gone."""
+    """Empty: the RRset is gone."""
     in_source: bool
     """Whether the source has an RRset there; otherwise nothing has to be kept when it is gone."""
 

@@ -38,11 +38,11 @@ from steering.settings import Settings, Zone
 from steering.values import Peer
 from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
 from steering.zones.catalog import CatalogError, Member, add_members, find_members, goes_on, read_catalog_untrusted
+from steering.zones.content import Defaults
 from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
 from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes, rcode_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.load import (
-    Defaults,
     assign_defaults,
     is_made_from,
     owner_records,

@@ -7,7 +7,7 @@ Databases
     changes  running number (8 octets) -> apex that changed: how a reader keeps its table of zones without reading all
     garbage  generation -> nothing: generations that no zone serves, being loaded or being deleted
     journal  apex, number, part -> what the latest changes of a zone were (journal.py)
-    replaced apex + key of an owner -> what a primary has where a load balancer answers (load.py)
+    replaced apex + key of an owner -> what a primary has where a load balancer answers (content.py)
     updated  apex + owner + type -> an RRset that an update has made, laid over the zone's source (overlay.py)
     timers   apex -> when a zone was last compared with its primary, and when it is next (refresh.py)
     counters "generation" -> the last one that a zone got, which may have no nodes
@@ -510,44 +510,45 @@ class ZoneWriter:
                 removed = list(removed)
                 self._check_alone(transaction, [*self._staged, *removed])
                 transaction.put(_LAST, _GENERATION.pack(self._next_generation - 1), db=store.counters)
-                for apex, (zone, version) in self._staged.items():
-                    old = self.served.get(apex)
-                    self._write_journal(transaction, zone, version.journal)
-                    for key, value in self._differences.get(apex, {}).items():
-                        if value is None:
-                            transaction.delete(zone.prefix + key, db=store.nodes)
-                        else:
-                            transaction.put(zone.prefix + key, value, db=store.nodes)
-                    if old is None or old.generation != zone.generation:
-                        transaction.delete(zone.prefix, db=store.garbage)
-                        if old is not None:
-                            transaction.put(old.prefix, b"", db=store.garbage)
-                    transaction.put(apex, msgspec.msgpack.encode(zone), db=store.zones)
-                    transaction.put(apex, version.stamp, db=store.stamps)
-                    _delete_below(transaction, store.replaced, apex)
-                    for key, value in version.replaced.items():
-                        transaction.put(apex + key, value, db=store.replaced)
-                    for key, updated in version.updated.items():
-                        if updated is None:
-                            transaction.delete(apex + key, db=store.updated)
-                        else:
-                            transaction.put(apex + key, updated, db=store.updated)
-                    if version.timers:
-                        transaction.put(apex, version.timers, db=store.timers)
-                    elif version.timers is not None:
-                        transaction.delete(apex, db=store.timers)
-                    _log_change(store, transaction, apex)
+                for apex in self._staged:
+                    self._write_zone(transaction, apex)
                 for apex in removed:
-                    Journal(transaction, store.journal, apex).clear()
-                    _delete_below(transaction, store.replaced, apex)
-                    _delete_below(transaction, store.updated, apex)
-                    transaction.delete(apex, db=store.timers)
-                    transaction.put(self.served[apex].prefix, b"", db=store.garbage)
-                    transaction.delete(apex, db=store.zones)
-                    transaction.delete(apex, db=store.stamps)
-                    _log_change(store, transaction, apex)
+                    self._remove_zone(transaction, apex)
             self.served = ServedZones(store)
             self._staged, self._differences, self._begun = {}, {}, set()
+
+    def _write_zone(self, transaction: "lmdb.Transaction[bytes]", apex: bytes) -> None:
+        """Serve what is staged of a zone."""
+        store, old = self._store, self.served.get(apex)
+        zone, version = self._staged[apex]
+        self._write_journal(transaction, zone, version.journal)
+        for key, node in self._differences.get(apex, {}).items():
+            _put(transaction, store.nodes, zone.prefix + key, node)
+        if old is None or old.generation != zone.generation:
+            transaction.delete(zone.prefix, db=store.garbage)
+            if old is not None:
+                transaction.put(old.prefix, b"", db=store.garbage)
+        transaction.put(apex, msgspec.msgpack.encode(zone), db=store.zones)
+        transaction.put(apex, version.stamp, db=store.stamps)
+        _delete_below(transaction, store.replaced, apex)
+        for key, replaced in version.replaced.items():
+            transaction.put(apex + key, replaced, db=store.replaced)
+        for key, updated in version.updated.items():
+            _put(transaction, store.updated, apex + key, updated)
+        if version.timers is not None:
+            _put(transaction, store.timers, apex, version.timers or None)
+        _log_change(store, transaction, apex)
+
+    def _remove_zone(self, transaction: "lmdb.Transaction[bytes]", apex: bytes) -> None:
+        """Serve a zone no more."""
+        store = self._store
+        Journal(transaction, store.journal, apex).clear()
+        for database in (store.replaced, store.updated):
+            _delete_below(transaction, database, apex)
+        transaction.put(self.served[apex].prefix, b"", db=store.garbage)
+        for database in (store.zones, store.stamps, store.timers):
+            transaction.delete(apex, db=database)
+        _log_change(store, transaction, apex)
 
     def _write_journal(self, transaction: "lmdb.Transaction[bytes]", zone: Zone, keep: int) -> None:
         """Note what is about to change, or that it cannot be told (journal.py)."""
@@ -627,6 +628,14 @@ def _delete_range(cursor: lmdb.Cursor, prefix: bytes) -> bool:
         cursor.delete()
         found = bool(cursor.key())
     return True
+
+
+def _put(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, key: bytes, value: bytes | None) -> None:
+    """Write a value; None: delete what is there."""
+    if value is None:
+        transaction.delete(key, db=database)
+    else:
+        transaction.put(key, value, db=database)
 
 
 def _delete_below(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, apex: bytes) -> None:

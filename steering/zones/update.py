@@ -26,17 +26,18 @@ from steering.wire import (
     NS,
     NXDOMAIN,
     NXRRSET,
-    OPT,
     REFUSED,
     SOA,
     YXDOMAIN,
     YXRRSET,
     is_below,
+    is_meta_type,
     name_to_text,
     split_labels,
+    type_to_text,
 )
 from steering.zones.message import ANY_CLASS, READ_TYPES, Message, MessageRecord
-from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, name_of_type, record_identity
+from steering.zones.zonefile import BESIDE_CNAME, MAX_TTL, record_identity
 
 NONE_CLASS: Final = 254
 
@@ -83,7 +84,7 @@ def check_rdata_untrusted(message: Message) -> None:
         except (dns.exception.DNSException, ValueError):
             is_whole = False
         if not is_whole:
-            raise UpdateError(FORMERR, f"RDATA that is none of type {name_of_type(rrtype)}")
+            raise UpdateError(FORMERR, f"RDATA that is none of type {type_to_text(rrtype)}")
 
 
 def check_prerequisites(message: Message, read: Read) -> None:
@@ -104,13 +105,13 @@ def check_prerequisites(message: Message, read: Read) -> None:
         if rrtype == ANY:
             raise UpdateError(*((YXDOMAIN, f"{text} is in use") if types else (NXDOMAIN, f"{text} is not in use")))
         rcode = YXRRSET if is_there else NXRRSET
-        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {name_of_type(rrtype)}")
+        raise UpdateError(rcode, f"{text} has {'' if is_there else 'no '}records of type {type_to_text(rrtype)}")
     for owner, identities in wanted.items():
         rrsets = read(owner)
         for rrtype in identities:
             _, rdatas = rrsets.get(rrtype, (0, []))
             if {record_identity(rrtype, rdata) for rdata in rdatas} != identities[rrtype]:
-                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {name_of_type(rrtype)}")
+                raise UpdateError(NXRRSET, f"{name_to_text(owner)} has other records of type {type_to_text(rrtype)}")
 
 
 def apply_update(message: Message, read: Read) -> dict[bytes, RRsets]:
@@ -155,7 +156,7 @@ def describe_changes(owners: Mapping[bytes, RRsets], read: Read) -> str:
     for owner, after in islice(owners.items(), TOLD_LIMIT):
         before = read(owner)
         types = sorted(each for each in before.keys() | after.keys() if before.get(each) != after.get(each))
-        words = [dns.rdatatype.to_text(dns.rdatatype.RdataType.make(each)) for each in types[:TOLD_LIMIT]]
+        words = map(type_to_text, types[:TOLD_LIMIT])
         told.append(" ".join((name_to_text(owner), *words)) + _count_more(types, "types"))
     return ", ".join(told) + _count_more(owners, "names")
 
@@ -191,9 +192,9 @@ def _check_prerequisite(record: MessageRecord, apex: bytes) -> None:
     if not is_below(owner, apex):
         raise UpdateError(NOTZONE, "a prerequisite outside of the zone")
     if rrclass in (ANY_CLASS, NONE_CLASS):
-        if rdata or (rrtype != ANY and _is_meta(rrtype)):
+        if rdata or (rrtype != ANY and is_meta_type(rrtype)):
             raise UpdateError(FORMERR, "a prerequisite of a class that has no RDATA, or of a type that no zone has")
-    elif rrclass != IN or _is_meta(rrtype):
+    elif rrclass != IN or is_meta_type(rrtype):
         raise UpdateError(FORMERR, "a prerequisite of another class, or of a type that no zone has")
 
 
@@ -202,16 +203,12 @@ def _check_record(record: MessageRecord, apex: bytes) -> None:
     if not is_below(owner, apex):
         raise UpdateError(NOTZONE, "an update outside of the zone")
     if rrclass == ANY_CLASS:
-        if ttl or rdata or (rrtype != ANY and _is_meta(rrtype)):
+        if ttl or rdata or (rrtype != ANY and is_meta_type(rrtype)):
             raise UpdateError(FORMERR, "a deletion of an RRset with a TTL or RDATA, or of a type that no zone has")
-    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or _is_meta(rrtype):
+    elif rrclass not in (IN, NONE_CLASS) or (rrclass == NONE_CLASS and ttl) or is_meta_type(rrtype):
         raise UpdateError(FORMERR, "an update of another class, or of a type that no zone has")
     if rrtype == SOA:
         raise UpdateError(REFUSED, "the SOA is ours")
-
-
-def _is_meta(rrtype: int) -> bool:
-    return not rrtype or rrtype == OPT or 128 <= rrtype <= 255
 
 
 _Node = dict[int, tuple[int, dict[tuple[int, bytes], bytes]]]

@@ -10,7 +10,8 @@ from steering.messages import UpdateAsked, UpdateDone
 from steering.settings import Settings
 from steering.settings import Zone as ZoneSettings
 from steering.wire import NOERROR, REFUSED, SERVFAIL, name_to_text
-from steering.zones.load import Defaults, assign_defaults, is_made_from, read_rrsets, stage_update
+from steering.zones.content import Defaults
+from steering.zones.load import assign_defaults, is_made_from, read_rrsets, stage_update
 from steering.zones.message import Message, parse_message_untrusted
 from steering.zones.store import Store, StoreError, ZoneWriter, failing
 from steering.zones.update import (

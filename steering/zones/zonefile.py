@@ -13,7 +13,7 @@ Rules of this file:
 
 Where the RFCs are silent we do as BIND does, but for what is marked (ours):
 
-- A record without a TTL takes `$TTL` (or `default_ttl`), else the last TTL that a record stated, else, if
+- A record without a TTL takes `$TTL`, else the last TTL that a record stated, else, if
   it is the SOA, the SOA's MINIMUM, which is then the `$TTL` of what follows; else it is a problem (RFC 1035
   5.1, RFC 2308 4).
 - `$TTL` outlives the file that states it; `$ORIGIN` and the last owner end with their file. An included
@@ -42,7 +42,22 @@ import dns.rdata
 import dns.rdatatype
 import msgspec
 
-from steering.wire import AAAA, CNAME, DNAME, DS, MX, NS, OPT, SOA, SRV, TXT, A, name_to_text
+from steering.wire import (
+    AAAA,
+    CNAME,
+    DNAME,
+    DS,
+    MX,
+    NS,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    is_below,
+    is_meta_type,
+    name_to_text,
+    type_to_text,
+)
 
 MAX_PROBLEMS: Final = 100
 MAX_DEPTH: Final = 16  # files open at once: a zone file and the includes inside includes
@@ -92,13 +107,12 @@ class FileRead(msgspec.Struct, frozen=True):
             return False
 
 
-def read_zone(path: Path, origin: bytes, *, default_ttl: int | None = None) -> "ZoneReader":
+def read_zone(path: Path, origin: bytes) -> "ZoneReader":
     """The records of the zone `origin` (wire) in the zone file `path`, in the order of the file.
 
     Iterate over it once. It raises ZoneFileError, and nothing else, at the end or after MAX_PROBLEMS.
-    `default_ttl` is the TTL in seconds of records before the first `$TTL` that state none.
     """
-    return ZoneReader(path, origin, default_ttl)
+    return ZoneReader(path, origin)
 
 
 def merge_records(records: Iterable[Record]) -> dict[int, tuple[int, list[bytes]]]:
@@ -147,21 +161,21 @@ def check_owner(owner: bytes, is_apex: bool, rrsets: Mapping[int, tuple[int, Seq
     if not is_apex and SOA in count:
         problems.append("a SOA record belongs at the apex of the zone only")
     problems += [
-        f"{count[type_]} different {name_of_type(type_)} records where one is allowed"
+        f"{count[type_]} different {type_to_text(type_)} records where one is allowed"
         for type_ in (SOA, CNAME, DNAME)
         if count.get(type_, 0) > 1
     ]
     if CNAME in count and (others := sorted(count.keys() - BESIDE_CNAME)):
-        problems.append(f"a CNAME record beside {', '.join(map(name_of_type, others))}")
+        problems.append(f"a CNAME record beside {', '.join(map(type_to_text, others))}")
     return [f"{name_to_text(owner)}: {problem}" for problem in problems]
 
 
 class ZoneReader:
     """An iterable over the records of one zone file and its includes; see `read_zone`."""
 
-    def __init__(self, path: Path, origin: bytes, default_ttl: int | None) -> None:
+    def __init__(self, path: Path, origin: bytes) -> None:
         self._zone = origin.lower()
-        self._default_ttl = default_ttl
+        self._default_ttl: int | None = None
         self._stated_ttl: int | None = None
         self._soa: bytes | None = None
         self._problems: list[ZoneProblem] = []
@@ -266,7 +280,7 @@ class ZoneReader:
                     rdata = encode(rdata_text, names)
                     if owner_text and owner_text != self._owner_text:
                         name = names[owner_text].lower()
-                        if not _is_inside(name, self._zone):
+                        if not is_below(name, self._zone):
                             break
                         self._owner, self._owner_text = name, owner_text
                 except _ASIDE:
@@ -318,7 +332,7 @@ class ZoneReader:
             owner = self._names[text].lower()
         except _ASIDE:
             owner = _read_name(text, self._names.origin).lower()
-        if not _is_inside(owner, self._zone):
+        if not is_below(owner, self._zone):
             raise _ProblemError("the owner name is outside of the zone")
         return owner
 
@@ -491,10 +505,10 @@ def _rare_rdata(type_: int, text: bytes, origin: bytes) -> bytes:
     ascii_text = _UNPRINTABLE(lambda match: match[1] or b"\\%03d" % match[2][0], text).decode()
     try:
         name = dns.name.from_wire(origin, 0)[0]
-        wire = dns.rdata.from_text("IN", name_of_type(type_), ascii_text, name, relativize=False).to_wire()
+        wire = dns.rdata.from_text("IN", type_to_text(type_), ascii_text, name, relativize=False).to_wire()
     except (dns.exception.DNSException, ValueError, struct.error) as error:
         shape = f", which is {_SHAPES[type_]}" if type_ in _SHAPES else ""
-        raise _ProblemError(f"not the data of a record of type {name_of_type(type_)}{shape} ({error})") from None
+        raise _ProblemError(f"not the data of a record of type {type_to_text(type_)}{shape} ({error})") from None
     if wire is None or len(wire) > 65535:
         raise _ProblemError("the data of the record is longer than 65535 octets")
     return wire
@@ -521,7 +535,7 @@ def _read_type(text: bytes) -> int:
         type_ = int(dns.rdatatype.from_text(text.decode("ascii")))
     except (dns.exception.DNSException, ValueError):
         raise _ProblemError("unknown record type (one without a name is written as TYPE and its number)") from None
-    if type_ in (0, OPT) or 128 <= type_ <= 255:  # RFC 6895 section 3.1
+    if is_meta_type(type_):
         raise _ProblemError("a type that exists in messages only, not in zones")
     return type_
 
@@ -569,17 +583,6 @@ def _read_name(text: bytes, origin: bytes) -> bytes:
     if len(wire) > 255:
         raise _ProblemError(_LONG_NAME)
     return wire
-
-
-def _is_inside(owner: bytes, zone: bytes) -> bool:
-    """Whether the name is the zone's or below it; both lower case."""
-    start = len(owner) - len(zone)
-    if not owner.endswith(zone):
-        return False
-    place = 0
-    while place < start:
-        place += owner[place] + 1
-    return place == start
 
 
 def _read_template(text: bytes) -> Callable[[int], bytes]:
@@ -669,11 +672,6 @@ def _file_read(path: str, status: os.stat_result) -> FileRead:
     return FileRead(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def name_of_type(type_: int) -> str:
-    """What people call a record type."""
-    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(type_))
-
-
 _PTR: Final = 12
 _CAA: Final = 257
 BESIDE_CNAME = {CNAME, 24, 25, 30, 46, 47}  # SIG, KEY, NXT, RRSIG, NSEC
@@ -699,7 +697,7 @@ _ENCODERS: dict[int, _Encoder] = {
 _FAST = {
     text: (type_, encode)
     for type_, encode in _ENCODERS.items()
-    for text in (name_of_type(type_).encode(), name_of_type(type_).lower().encode())
+    for text in (type_to_text(type_).encode(), type_to_text(type_).lower().encode())
 }
 _ASIDE = (LookupError, ValueError, OSError)
 

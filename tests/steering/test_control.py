@@ -338,7 +338,7 @@ class TestTake:
     async def test_a_state_that_cannot_be_written_does_not_end_it(self, stage: Stage) -> None:
         await stage.taken()
         worker = await stage.connect()
-        (stage.state / "running.new").mkdir()
+        (stage.state / ".running.msgpack.new").mkdir()
         stage.write(web_settings(80, address="192.0.2.2"))
         await stage.control.reload()
         assert stage.preparation.published == 2
@@ -824,7 +824,7 @@ class TestForce:
 
     async def test_a_disk_that_is_full_refuses_it(self, stage: Stage) -> None:
         await stage.taken()
-        (stage.state / "overrides.new").mkdir()
+        (stage.state / ".overrides.json.new").mkdir()
         reply = await stage.force("site-1", "down")
         assert "nothing was changed" in str(reply["error"])
         assert (await stage.status()).overrides == ()
@@ -969,10 +969,10 @@ class TestRows:
 
     async def test_a_disk_that_fails_is_said(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
         await stage.taken()
-        (stage.state / "health.new").mkdir()
+        (stage.state / ".health.msgpack.new").mkdir()
         write_rows(stage.state, stage.health.keep(stage.settings.monitors))
         assert "the states could not be kept for a restart" in caplog.text
-        (stage.state / "running.new").mkdir()
+        (stage.state / ".running.msgpack.new").mkdir()
         write_running(Running(stage.settings, (), (), (), 0.0))
         assert "the configuration in force could not be kept" in caplog.text
         assert "Traceback" not in caplog.text

@@ -1,5 +1,6 @@
 """Preparing in a child: nothing is served before it is published, and every way to fail leaves all as it was."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -213,6 +214,17 @@ class TestChild:
                 with pytest.raises(PrepareError, match="ended: status -9"):
                     await preparation.publish()
         assert served(plain) == {}
+
+    async def test_one_that_cannot_be_started_is_an_error(
+        self, plain: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def run_child(*_: object, **_how: object) -> None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr("steering.prepare.run_child", run_child)
+        assert await problems_of(plain) == (
+            "the process that prepares zones and maps cannot be started: Resource temporarily unavailable",
+        )
 
     async def test_it_goes_with_whoever_asked(self, plain: Settings) -> None:
         with trio.fail_after(DEADLINE):

@@ -122,7 +122,7 @@ async def test_what_is_another_than_before_is_left() -> None:
     ("status", "body", "text"),
     [
         (401, b"Unauthorized", "401 Unauthorized; it has another API key"),
-        (404, b"<html>\n <p>\x1b[31mgone\r\n", "404 <html> <p>?[31mgone; it has no such zone"),
+        (404, b"<html>\n <p>\x1b[31mgone\r\n", "404 <html> <p>\\x1b[31mgone; it has no such zone"),
         (200, b"no json", "its response is no zone"),
         (200, b"[" * 100_000, "its response is no zone"),
         (200, b'{"rrsets":[{"name":"www.example.com.","type":"A","records":[{"content":"x"}]}]}', "no zone"),

@@ -297,7 +297,7 @@ async def test_failures_are_logged_once_and_tried_again_later_and_later(
 
 
 async def test_without_a_place_for_what_it_knows_nothing_is_written(stage: Stage, autojump_clock: MockClock) -> None:
-    (stage.folder / "updates.new").mkdir()
+    (stage.folder / ".updates.msgpack.new").mkdir()
     await stage.replace(read())
     assert stage.server.messages == []
     assert "updates.msgpack: Is a directory" in stage.updater.status()[0].problem

@@ -1,6 +1,7 @@
 """The connections of PowerDNS: framing, keep-alive, and clients that break a rule."""
 
 import socket
+from collections.abc import Awaitable, Callable
 
 import h11
 import pytest
@@ -43,6 +44,25 @@ async def test_half_a_line_is_waited_for_and_silence_is_not(autojump_clock: trio
     with trio.move_on_after(10 * PATIENCE) as waiting:
         await converse_lines(silent, upper)
     assert waiting.cancelled_caught
+
+
+@pytest.mark.parametrize("converse", [converse_lines, converse_http])
+async def test_a_request_that_comes_bit_by_bit_ends_in_time(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, converse: Callable[..., Awaitable[None]]
+) -> None:
+    client, server = trio.testing.memory_stream_pair()
+
+    async def drip() -> None:
+        for octet in post(b"x" * 100):
+            await client.send_all(bytes((octet,)))
+            await trio.sleep(PATIENCE / 4)
+
+    nursery.start_soon(drip)
+    start = autojump_clock.current_time()
+    with pytest.raises(trio.TooSlowError), trio.fail_after(100 * PATIENCE):
+        await converse(server, upper)
+    assert autojump_clock.current_time() - start == pytest.approx(PATIENCE)
+    nursery.cancel_scope.cancel()
 
 
 def post(body: bytes) -> bytes:

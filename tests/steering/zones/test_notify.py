@@ -253,3 +253,20 @@ async def test_who_is_told_no_more_is_not_missed(
         assert sender.unheard(APEX)
         sender.replace(zones, [])
         assert not sender.unheard(APEX)
+
+
+async def test_who_is_told_no_more_of_a_zone_is_not_missed_when_it_was_just_being_told(
+    autojump_clock: MockClock,  # noqa: ARG001
+    attempts: Attempts,  # noqa: ARG001
+    nursery: trio.Nursery,
+) -> None:
+    sender = NotifySender(nursery)
+    other = Zone(b"\7example\3net\0", notify=(DEAD,))
+    sender.replace([Zone(APEX, notify=(DEAD,)), other], [])
+    sender.serve()
+    await trio.sleep(sum(TIMEOUTS) - 1)  # during the last attempt
+    sender.replace([Zone(APEX, notify=(ALIVE,)), other], [])
+    sender.serve()
+    await trio.sleep(600)
+    assert sender.unheard(other.name)
+    assert not sender.unheard(APEX)

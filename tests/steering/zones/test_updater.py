@@ -17,6 +17,7 @@ from steering.messages import UpdateAsked, UpdateDone
 from steering.settings import Settings
 from steering.settings_file import parse_settings
 from steering.wire import FORMERR, IN, MX, NOERROR, REFUSED, SERVFAIL, SOA, TXT, UPDATE, A
+from steering.zones import content
 from steering.zones import load as load_module
 from steering.zones import store as store_module
 from steering.zones.node import key_labels
@@ -283,7 +284,7 @@ def test_a_change_too_large_for_one_step_loses_no_name(zone: Zone, monkeypatch: 
 def test_a_delegation_that_comes_and_goes_covers_what_is_below(
     zone: Zone, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(load_module, "COVERED_LIMIT", limit)
+    monkeypatch.setattr(content, "COVERED_LIMIT", limit)
     zone.load(5)
     before = zone.nodes()
     for rrtype, data, kind in (("NS", "ns.example.org.", CUT), ("DNAME", "example.org.", CUT)):

@@ -34,8 +34,8 @@ def write(file: Path, text: str | bytes) -> Path:
     return file
 
 
-def read(file: Path, text: str | bytes, default_ttl: int | None = None) -> list[Record]:
-    return list(read_zone(write(file, text), ZONE, default_ttl=default_ttl))
+def read(file: Path, text: str | bytes) -> list[Record]:
+    return list(read_zone(write(file, text), ZONE))
 
 
 def read_rest(file: Path, text: str) -> list[Record]:
@@ -123,10 +123,6 @@ class TestTtl:
     )
     def test_a_record_that_states_none(self, file: Path, text: str, ttls: list[int]) -> None:
         assert [record[2] for record in read(file, text)] == ttls
-
-    def test_default(self, file: Path) -> None:
-        text = "@ NS a\n@ 7 SOA a b 1 2 3 4 5\n@ TXT x\n$TTL 8\n@ TXT y\n"
-        assert [record[2] for record in read(file, text, default_ttl=99)] == [99, 7, 99, 8]
 
     def test_none_at_all(self, file: Path) -> None:
         assert read_bad(file, "@ NS a\n@ SOA a b 1 2 3 4 5\n") == [
