@@ -129,6 +129,8 @@ class SecondaryStatus(msgspec.Struct, frozen=True, tag=True):
     next_try: float
     error: str
     """Of the last try; empty if that was good."""
+    expires: float | None = None
+    """When it is to be answered from no more, unless a primary answers well before."""
 
 
 class Members(msgspec.Struct, frozen=True, tag=True):
@@ -273,6 +275,7 @@ class ZoneStatus(msgspec.Struct, frozen=True):
     error: str = ""
     unheard: tuple[Unheard, ...] = ()
     """Of the servers in `notify`."""
+    expires: float | None = None
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

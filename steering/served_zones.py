@@ -98,6 +98,7 @@ class ServedZones:
             status.next_try,
             status.error,
             unheard,
+            status.expires,
         )
 
     def _take_zones(self) -> None:

@@ -181,6 +181,8 @@ def _zone_text(zone: ZoneStatus, now: float) -> str:
             text += f", {what} {_duration(now - moment)} ago"
     if zone.next_try is not None:
         text += f", next try in {_duration(zone.next_try - now)}"
+    if zone.error and not zone.expired and zone.expires is not None:
+        text += f", expires in {_duration(zone.expires - now)}"
     return text + (f": {zone.error}" if zone.error else "")
 
 

@@ -483,6 +483,7 @@ class Secondary:
                 last_change=timers.last_change,
                 next_try=timers.next_try,
                 error=timers.error,
+                expires=None if zone is None else timers.expires_at(zone.soa),
             )
         )
 

@@ -20,7 +20,7 @@ from tests.steering.support import name
 
 SERVER = '[server]\nlisten = ["127.0.0.1:53"]\nstate = "state"\n[[zone]]\nname = "example.com"\n'
 APEX = name("")
-STATUS = SecondaryStatus(APEX, 7, expired=False, last_check=1.0, last_change=1.0, next_try=2.0, error="")
+STATUS = SecondaryStatus(APEX, 7, expired=False, last_check=1.0, last_change=1.0, next_try=2.0, error="", expires=9.0)
 
 
 class Process:
@@ -53,7 +53,7 @@ def say(zones: ServedZones, news: FromSecondaries) -> None:
 async def test_what_is_said_late_of_a_zone_that_is_no_secondary_any_more_does_not_count(zones: ServedZones) -> None:
     configure(zones, 'primaries = ["192.0.2.53"]', 0)
     say(zones, STATUS)
-    assert zones.statuses()[0].next_try == 2.0
+    assert (zones.statuses()[0].next_try, zones.statuses()[0].expires) == (2.0, 9.0)
     configure(zones, 'nameservers = ["ns.example.net"]', 9)
     say(zones, STATUS)
     assert [(each.serial, each.next_try) for each in zones.statuses()] == [(9, None)]

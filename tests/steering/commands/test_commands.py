@@ -476,7 +476,10 @@ STATUS = Status(
         ),
         PoolStatus("off", False, False, None, 1, 0, (OriginStatus("off-1", "2001:db8::1", True, 1.0),)),
     ),
-    zones=(ZoneStatus("example.com.", 7, unheard=(Unheard("192.0.2.53:53", 0.0, "REFUSED"),)),),
+    zones=(
+        ZoneStatus("failing.test.", 8, error="192.0.2.54:53: Connection refused", expires=1e12),
+        ZoneStatus("example.com.", 7, unheard=(Unheard("192.0.2.53:53", 0.0, "REFUSED"),)),
+    ),
     workers=(WorkerStatus(1, 77, 5, 6),),
     probes=Statistics(1, 0, 2, 0, 0, 0.0, 0.0),
 )
@@ -499,6 +502,7 @@ class TestStatus:
         assert ["off-1", "2001:db8::1", "unmonitored"] in rows
         assert re.match(r"waypost\.toml: in force for \d+ d \(pid 1\)\n", out)
         assert "zone example.com. serial 7" in out
+        assert re.search(r"^zone failing.test. serial 8, expires in \d+ d: 192.0.2.54:53: Conn", out, re.MULTILINE)
         assert re.search(r"^  NOTIFY to 192\.0\.2\.53:53: REFUSED, for \d+ d$", out, re.MULTILINE)
         assert "worker 1 (pid 77): 5 packets by UDP, 6 messages by TCP" in out
         assert "12.3 ms" in out

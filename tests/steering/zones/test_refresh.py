@@ -221,6 +221,8 @@ async def test_all_of_it_then_changes(stage: Stage, key: str) -> None:
     assert stage.addresses() == {"www": ["192.0.2.2"]}
     assert first.asked == [SOA, AXFR, SOA, IXFR, SOA, IXFR]
     assert (stage.status.error, stage.status.expired) == ("", False)
+    assert stage.status.last_check is not None
+    assert stage.status.expires == stage.status.last_check + stage.first.timers[2]
     await stage.refreshed()
     assert first.asked[-1] == SOA, "nothing new: nothing transferred"
 
