@@ -41,12 +41,14 @@ from steering.wire import (
     UDP_PAYLOAD,
     UPDATE,
     BadPacket,
+    name_to_text,
     render_error,
+    type_to_text,
 )
 from steering.zones import tsig
 from steering.zones.message import Message, parse_message_untrusted
 from steering.zones.store import Store, StoreReader
-from steering.zones.transfer import Transfer, answer_over_udp, client_serial
+from steering.zones.transfer import OPEN_LIMIT, Transfer, answer_over_udp, client_serial
 from steering.zones.tsig import Key, SignatureError, Signer, verify_request_untrusted
 from steering.zones.update import UpdateError, check_update_untrusted, is_named
 
@@ -69,20 +71,23 @@ class Peers:
         keys: Iterable[Key],
         notified: Callable[[Notified], None],
         ask_update: AskUpdate = lambda _packet, _client, _later: False,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`notified` hears of every NOTIFY that counts, `ask_update` of every update that may be made."""
+        """`notified` hears of every NOTIFY that counts, `ask_update` of every update that may be made, and `refused` in
+        words of what is not given or taken."""
         self.store = store
         self.zones: Mapping[bytes, Zone] = {zone.name: zone for zone in zones}
         self.keys: Mapping[bytes, Key] = {key.name: key for key in keys}
         self.notified = notified
         self.ask_update = ask_update
+        self.refused = refused
 
     def reply_untrusted(
         self, packet: bytes, client: str, now: float, reader: StoreReader, answer: Answer
     ) -> bytes | None:
         """The reply to a packet of one message; `answer` answers what turns out to be a plain question."""
         try:
-            message, signer = self._open_untrusted(packet, now)
+            message, signer = self._open_untrusted(packet, client, now)
         except _AnsweredError as answered:
             return answered.reply
         room = signer.key.room if signer is not None else 0
@@ -101,7 +106,7 @@ class Peers:
     ) -> bytes | Transfer | None:
         """The reply to a request for a transfer that came over TCP, or the transfer, which must be closed."""
         try:
-            message, signer = self._open_untrusted(packet, now)
+            message, signer = self._open_untrusted(packet, client, now)
         except _AnsweredError as answered:
             return answered.reply
         rcode = self._judge_transfer(message, client, signer, reader)
@@ -109,11 +114,12 @@ class Peers:
             transfer = Transfer.open(self.store, message.name, message, signer)
             if transfer is not None:
                 return transfer
+            self._refuse("a transfer", message, client, signer, f"{OPEN_LIMIT} are being sent already")
             rcode = SERVFAIL
         reply = _render_rcode(message, rcode)
         return reply if signer is None else signer.sign(reply, now)
 
-    def _open_untrusted(self, packet: bytes, now: float) -> tuple[Message, Signer | None]:
+    def _open_untrusted(self, packet: bytes, client: str, now: float) -> tuple[Message, Signer | None]:
         """The message, and what signs the reply; raises _AnsweredError for no message, or a signature that proves
         nothing."""
         try:
@@ -123,6 +129,7 @@ class Peers:
             try:
                 return message, verify_request_untrusted(packet, message.signature, self.keys, now)
             except SignatureError as error:
+                self.refused(f"{client}, signed by {name_to_text(message.signature.key)}: {error}")
                 reply = error.sign(_render_rcode(message, NOTAUTH), message.signature, now)
                 raise _AnsweredError(reply) from error
         except BadPacket as bad:
@@ -136,6 +143,7 @@ class Peers:
         if zone is None:
             return NOTAUTH
         if settings is None or not is_permitted(settings.allow_transfer, client, signer):
+            self._refuse("a transfer", message, client, signer, "allow_transfer has no such entry")
             return REFUSED
         if message.rrtype == IXFR and client_serial(message) is None:
             return FORMERR
@@ -155,7 +163,7 @@ class Peers:
     def update_untrusted(self, packet: bytes, client: str, now: float, reader: StoreReader) -> bytes | Later | None:
         """Ask for an update, if it is one that may be made; the reply to it."""
         try:
-            message, signer = self._open_untrusted(packet, now)
+            message, signer = self._open_untrusted(packet, client, now)
         except _AnsweredError as answered:
             return answered.reply
 
@@ -167,6 +175,8 @@ class Peers:
         try:
             self._judge_update_untrusted(message, client, signer, reader)
         except UpdateError as error:
+            if error.rcode == REFUSED:
+                self._refuse("an update", message, client, signer, str(error))
             return render(error.rcode)
         return later if self.ask_update(packet, client, later) else render(SERVFAIL)
 
@@ -181,11 +191,12 @@ class Peers:
         zone = self.zones.get(message.name)
         entries = [each for each in zone.allow_update if is_permitted([each], client, signer)] if zone else []
         if not entries:
-            raise UpdateError(REFUSED, "from who may not")
+            raise UpdateError(REFUSED, "allow_update has no entry for who asks")
         check_update_untrusted(message)
         for owner, rrtype in {(record.owner, record.rrtype) for record in message.authorities}:
             if not any(is_named(owner, each.names) and (not each.types or rrtype in each.types) for each in entries):
-                raise UpdateError(REFUSED, "of what who asks may not")
+                what = f"{name_to_text(owner)} {type_to_text(rrtype)}"
+                raise UpdateError(REFUSED, f"allow_update has no entry for {what}")
 
     def _take_notify(self, message: Message, client: str, signer: Signer | None) -> int:
         """Pass a NOTIFY on, if it counts (RFC 1996 section 3.10); its RCODE."""
@@ -196,9 +207,14 @@ class Peers:
             return NOTAUTH
         primaries = [Permission(str(ipaddress.ip_network(peer.address)), peer.key) for peer in zone.primaries]
         if not is_permitted((*primaries, *zone.allow_notify), client, signer):
+            self._refuse("a NOTIFY", message, client, signer, "it is no primary's, nor in allow_notify")
             return REFUSED
         self.notified(Notified(zone.name, client))
         return NOERROR
+
+    def _refuse(self, what: str, message: Message, client: str, signer: Signer | None, reason: str) -> None:
+        signed = "not signed" if signer is None else f"signed by {name_to_text(signer.key.name)}"
+        self.refused(f"{client}, {signed}: {what} of {name_to_text(message.name)}: {reason}")
 
 
 def is_transfer_request(packet: bytes) -> bool:

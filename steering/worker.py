@@ -38,6 +38,7 @@ from steering.messages import (
 from steering.peers import Peers, is_transfer_request, is_update
 from steering.process import WorkerEnd, beat_while_well, wait_for_end
 from steering.ratelimit import KEY_SIZE, RateLimit, RateLimiter
+from steering.refusals import RefusalLog
 from steering.respond import respond, respond_update
 from steering.serve.backend import serve_backend
 from steering.serve.feed import Connection, connect_feed
@@ -76,6 +77,7 @@ class Worker:
         self._notified: dict[bytes, Notified] = {}
         """By zone, what control is still to be told: once, however often a flood says it."""
         self._heard = trio.Event()
+        self._refusals = RefusalLog()
         self._waiting = Waiting(random.getrandbits(48))
         self._world: World | None = None
         self._configured = trio.Event()
@@ -177,8 +179,13 @@ class Worker:
             self._limit, self._limiter = limit, RateLimiter(limit, os.urandom(KEY_SIZE))
         cookies = CookieSigner(message.cookie_secrets)
         judge = self._limiter.judge if limit.responses_per_second else None
-        peers = Peers(self._store, message.settings.zones, message.keys, self._tell_notified, self._ask_update)
+        zones, keys = message.settings.zones, message.keys
+        peers = Peers(self._store, zones, keys, self._tell_notified, self._ask_update, self._log_refusal)
         return make_world(message.settings, self._zones, maps, _health_of(message.health), cookies, judge, peers)
+
+    def _log_refusal(self, text: str) -> None:
+        for line in self._refusals.take(text, time.monotonic()):
+            logger.warning("refused: %s", line)
 
     def _tell_notified(self, notified: Notified) -> None:
         self._notified[notified.apex] = notified

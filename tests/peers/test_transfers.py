@@ -227,4 +227,6 @@ def test_clients(tmp_path: Path, waypost: Waypost, program: str) -> None:
     for words in (("example.com", "AXFR"), ("example.com", "IXFR=1")):
         assert re.search("REFUSED|failed", ask(*words, secret=""))
         assert re.search("NOTAUTH|BADSIG|failed", ask(*words, secret="AAAA"))
+    waypost.logged("refused: 127.0.0.1, not signed: a transfer of example.com.: allow_transfer has no such entry")
+    waypost.logged("refused: 127.0.0.1, signed by transfer.: BADSIG")
     assert "WARNING" not in whole + changes, "the signatures are good"

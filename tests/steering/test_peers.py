@@ -54,6 +54,7 @@ class Stage:
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self.store = folder, store
         self.heard: list[Notified] = []
+        self.refused: list[str] = []
         self.reader: StoreReader | None = None
         self.asked: list[tuple[bytes, str, Later]] = []
         self.control_is_there = True
@@ -66,7 +67,7 @@ class Stage:
 
     def world(self, settings: Settings) -> World:
         stage_zones(settings, self.store, NOW)()
-        peers = Peers(self.store, settings.zones, [KEY], self.heard.append, self.ask_update)
+        peers = Peers(self.store, settings.zones, [KEY], self.heard.append, self.ask_update, self.refused.append)
         return make_world(settings, StoreReader(self.store), HalvesMaps(), {}, peers=peers)
 
     def ask_update(self, packet: bytes, client: str, later: Later) -> bool:
@@ -298,6 +299,9 @@ class TestKeys:
         world = stage.load(1, "a TXT 1")
         for make in (axfr, lambda: ixfr(0)):
             assert stage.rcode(world, signed(make()) if sign else make(), client) == rcode
+        how = "signed by xfr." if sign else "not signed"
+        told = f"{client}, {how}: a transfer of example.com.: allow_transfer has no such entry"
+        assert stage.refused == ([] if rcode == "NOERROR" else 2 * [told])
 
     def test_nobody_by_default(self, stage: Stage) -> None:
         world = stage.load(
@@ -310,6 +314,8 @@ class TestKeys:
         world = stage.load(1, "a TXT 1")
         wrong = signed(axfr(), dns.tsig.Key("xfr.", b"another", "hmac-sha256"))
         assert stage.rcode(world, wrong, SIGNING) == "NOTAUTH"
+        assert len(stage.refused) == 1
+        assert stage.refused[0].startswith(f"{SIGNING}, signed by xfr.: BADSIG")
 
     def test_zones_that_are_not_there(self, stage: Stage) -> None:
         world = stage.load(1, "a TXT 1")
@@ -379,6 +385,7 @@ class TestNotify:
         assert dns.rcode.to_text(reply.rcode()) == rcode
         assert reply.opcode() == dns.opcode.NOTIFY
         assert stage.heard == ([Notified(b"\7example\3net\0", client)] if rcode == "NOERROR" else [])
+        assert len(stage.refused) == (rcode != "NOERROR")
 
     @pytest.mark.parametrize("name", ["example.com", "example.org", "a.example.net"])
     def test_for_what_is_no_secondary_zone(self, stage: Stage, name: str) -> None:
@@ -434,6 +441,12 @@ class TestUpdate:
         dynamic = signed(update("a.dyn.example.com.", "A", "192.0.2.1"))
         assert self.rcode(stage, world, dynamic) == ""
         assert self.rcode(stage, world, dynamic, STRANGER) == "REFUSED"
+        told = "signed by xfr.: an update of example.com.: allow_update has no entry for"
+        assert stage.refused[-3:] == [
+            f"{FRIEND}, {told} a.example.com. TXT",
+            f"{FRIEND}, {told} _acme-challenge.example.com. A",
+            f"{STRANGER}, {told} a.dyn.example.com. A",
+        ]
 
     def test_every_record_must_be_allowed(self, stage: Stage) -> None:
         world = stage.load(1, "a TXT 1", keys=UPDATES)
