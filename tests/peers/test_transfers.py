@@ -21,6 +21,7 @@ from tests.peers.transfers import (
     running_server,
     serial_at,
     transferred,
+    transferred_by_peer,
     waypost_settings,
 )
 from tests.steering.running import DEADLINE, Waypost, free_port
@@ -85,16 +86,16 @@ def test_waypost_is_primary(tmp_path: Path, waypost: Waypost, name: str) -> None
             file.change(CHANGES)
             waypost.reload("the configuration is in force")
             has_serial(port, file.serial, lambda: both_logs(waypost, server))
-        assert transferred(port) == transferred(waypost.port), both_logs(waypost, server)
+        assert transferred_by_peer(port) == transferred(waypost.port), both_logs(waypost, server)
         if name == "knot":
             assert len(re.findall(r"IXFR, incoming.*finished", server.log())) >= STEPS, server.log()
         waypost.signal(signal.SIGKILL)
         waypost.end()
-        assert len(transferred(port).nodes) > 10, "the other server goes on without waypost"
+        assert len(transferred_by_peer(port).nodes) > 10, "the other server goes on without waypost"
         file.change(CHANGES)
         waypost.start()
         has_serial(port, file.serial, lambda: both_logs(waypost, server))
-        assert transferred(port) == transferred(waypost.port), both_logs(waypost, server)
+        assert transferred_by_peer(port) == transferred(waypost.port), both_logs(waypost, server)
 
 
 @ANY
@@ -114,7 +115,7 @@ def test_waypost_is_secondary(tmp_path: Path, waypost: Waypost, name: str) -> No
             reload(server)
             has_serial(port, file.serial, server.log)
             has_serial(waypost.port, file.serial, lambda: both_logs(waypost, server))
-        assert transferred(port) == transferred(waypost.port)
+        assert transferred_by_peer(port) == transferred(waypost.port)
         changes, whole = (len(re.findall(rf"serial \d+, {kind}", waypost.log())) for kind in ("changes", "whole"))
         assert whole + changes == STEPS + 1
         if name != "pdns":
@@ -152,7 +153,7 @@ def test_a_zone_signed_elsewhere_is_passed_on_exactly(tmp_path: Path, waypost: W
         has_serial(port, int(str(dns.zone.from_file(str(plain), "example.com").get_soa().serial)), server.log)
         waypost.start()
         has_serial(waypost.port, serial_at(port), lambda: both_logs(waypost, server))
-        theirs, ours = (set(transferred(each).iterate_rdatas()) for each in (port, waypost.port))
+        theirs, ours = (set(zone.iterate_rdatas()) for zone in (transferred_by_peer(port), transferred(waypost.port)))
         assert ours == theirs
         assert len({ttl for owner, ttl, rdata in ours if str(owner) == "www" and rdata.rdtype == RRSIG}) == 3
 
@@ -173,7 +174,7 @@ def test_steered_names_behind_a_primary(tmp_path: Path, waypost: Waypost) -> Non
         reload(server)
         has_serial(waypost.port, 2, lambda: both_logs(waypost, server))
         waypost.answers("192.0.2.1 192.0.2.2", "h1.example.com")
-        theirs, ours = transferred(port), transferred(waypost.port)
+        theirs, ours = transferred_by_peer(port), transferred(waypost.port)
         steered = ours.get_rdataset("h1", "A")
         assert steered is not None
         assert sorted(map(str, steered)) == ["192.0.2.1", "192.0.2.2"]
