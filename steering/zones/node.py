@@ -19,7 +19,7 @@ import struct
 from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
-from steering.wire import DNAME, NS, RRset
+from steering.wire import DNAME, NS, OWNER, RRset, split_records
 
 CUT_IS_DNAME: Final = 1
 """Flag: the cut is a DNAME (RFC 6672), not a delegation."""
@@ -78,6 +78,22 @@ def unpack_node(value: bytes) -> Iterator[RRset]:
 def node_types(value: bytes) -> set[int]:
     """The types of the RRsets of a value of the store."""
     return {rrtype for rrtype, _, _ in unpack_node(value)}
+
+
+def split_node(value: bytes, without: int) -> list[bytes]:
+    """The records of a value of the store but those of one type, each without its owner."""
+    parts = []
+    position = _HEADER_SIZE
+    while position < len(value):
+        rrtype, count, length = _ENTRY.unpack_from(value, position)
+        position += _ENTRY.size
+        end = position + length
+        if count == 1 and rrtype != without:
+            parts.append(value[position + len(OWNER) : end])
+        elif rrtype != without:
+            parts += [record[len(OWNER) :] for record in split_records(value[position:end])]
+        position = end
+    return parts
 
 
 def find_rrset(value: bytes, rrtype: int) -> RRset | None:

@@ -26,11 +26,10 @@ from steering.wire import (
     OWNER,
     SOA,
     UDP_PAYLOAD,
-    split_records,
 )
 from steering.zones.journal import PART_SIZE, Journal, Part, is_newer, read_serial
 from steering.zones.message import Message
-from steering.zones.node import find_rrset, name_of_key, unpack_node
+from steering.zones.node import find_rrset, name_of_key, split_node
 from steering.zones.store import ServedNodes, Store, Zone, read_zone
 from steering.zones.tsig import Signer
 
@@ -147,22 +146,26 @@ def _cut_zone(served: ServedNodes, start: int) -> Iterator[Part]:
     part = bytearray(soa)
     count = 1
     for key, node in served.items():
+        records = split_node(node, SOA)
+        if not records:
+            continue
         owner = name_of_key(key, OWNER)
+        pointer = owner if not key else (0xC000 | start + len(part)).to_bytes(2, "big")
+        if len(part) + len(owner) + len(node) <= PART_SIZE:
+            part += owner + pointer.join(records)
+            count += len(records)
+            continue
         pointer = owner
-        for rrtype, number, records in unpack_node(node):
-            if rrtype == SOA:
-                continue
-            for record in (records,) if number == 1 else split_records(records):
-                if len(part) + len(owner) + len(record) > PART_SIZE and count:
-                    yield count, bytes(part)
-                    part.clear()
-                    count, pointer = 0, owner
-                place = start + len(part)
-                part += pointer
-                part += record[2:]
-                count += 1
-                if key and pointer is owner:
-                    pointer = (0xC000 | place).to_bytes(2, "big")
+        for record in records:
+            if len(part) + len(owner) + len(record) > PART_SIZE and count:
+                yield count, bytes(part)
+                part.clear()
+                count, pointer = 0, owner
+            place = start + len(part)
+            part += pointer + record
+            count += 1
+            if key and pointer is owner:
+                pointer = (0xC000 | place).to_bytes(2, "big")
     yield count + 1, bytes(part + soa)
 
 
