@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(status)
     else:
         open_console().print(show_status(status))
-    return GOOD if all(pool.up or not pool.enabled for pool in status.pools) else BAD
+    is_answered = all(pool.up or not pool.enabled for pool in status.pools)
+    return GOOD if is_answered and not any(zone.expired for zone in status.zones) else BAD
 
 
 def watch(settings: Settings, console: Console, interval: float, *, as_json: bool) -> NoReturn:

@@ -11,7 +11,7 @@ from rich.console import Console
 from steering.cli import main
 from steering.commands import command, status
 from steering.commands.status import show_status
-from steering.messages import ExportStatus, Status, UpdateStatus
+from steering.messages import ExportStatus, Status, UpdateStatus, ZoneStatus
 from steering.serve.control_socket import NotRunningError
 from tests.steering.commands.test_commands import STATUS
 
@@ -23,6 +23,7 @@ class FakeDaemon:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = 0
+        self.status = STATUS
         self.slept: list[float] = []
         monkeypatch.setattr(command, "ask_control", self.ask)
         monkeypatch.setattr(status.time, "sleep", self.sleep)  # type: ignore[attr-defined] # the module's own time
@@ -31,7 +32,7 @@ class FakeDaemon:
         self.asked += 1
         if self.asked == 2:
             raise NotRunningError("no waypost runs with the state directory state")
-        return msgspec.to_builtins(STATUS)
+        return msgspec.to_builtins(self.status)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -90,6 +91,16 @@ def test_an_interval_that_is_none(config: Path, seconds: str, capsys: pytest.Cap
         main(["status", str(config), f"--watch={seconds}"])
     assert ended.value.code == 2
     assert "expected a number of seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("pools_are_up", "expired", "code"), [(True, False, 0), (False, False, 1), (True, True, 1)])
+def test_the_exit_status_says_whether_all_is_answered(
+    daemon: FakeDaemon, config: Path, pools_are_up: bool, expired: bool, code: int
+) -> None:
+    pools = tuple(msgspec.structs.replace(pool, up=pools_are_up) for pool in STATUS.pools)
+    zones = (ZoneStatus("example.com.", 1), ZoneStatus("example.net.", None, expired=expired))
+    daemon.status = msgspec.structs.replace(STATUS, pools=pools, zones=zones)
+    assert main(["status", str(config)]) == code
 
 
 def test_files_for_others_are_shown() -> None:
