@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+import aiosmtplib
 import trio
 
 T = TypeVar("T")
@@ -64,3 +65,11 @@ class MailThread:
 
     async def _until_closing(self) -> None:
         await self._closing.wait()
+
+
+def close_at_once(client: aiosmtplib.SMTP) -> None:
+    """End a connection without waiting, as TLS would for the goodbye of the other end. Call it in the thread."""
+    transport = client.transport
+    client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()

@@ -20,6 +20,7 @@ import aiosmtplib
 import trio
 from msgspec import Meta, field
 
+from monitors.mailthread import close_at_once
 from monitors.monitor import Port, one_line
 from monitors.notify.event import Message
 from monitors.notify.notifier import DeliveryError, FileName, Notifier
@@ -150,10 +151,7 @@ class _Session:
             except (aiosmtplib.SMTPException, OSError):
                 pass  # TimeoutError is an OSError; the mail is accepted
         finally:
-            transport = client.transport
-            client.close()
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()  # TLS would wait for the goodbye of the other end
+            close_at_once(client)
 
     async def _hand_in(self, client: aiosmtplib.SMTP) -> None:
         notifier = self._notifier

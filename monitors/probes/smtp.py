@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from monitors.address import HostName, family_of, source_towards
 from monitors.failure import explain
+from monitors.mailthread import close_at_once
 from monitors.monitor import Port, Reason, Result
 from monitors.tls import ServerNameMonitor, note_certificate
 from monitors.tools import Tools, current_trace, trace_step, waiting_for
@@ -103,11 +104,7 @@ class _Conversation:
             try:
                 return await self._talk(client, up)
             finally:
-                transport = client.transport
-                client.close()
-                if isinstance(transport, asyncio.WriteTransport):
-                    # TLS would wait for the goodbye of the other end.
-                    transport.abort()
+                close_at_once(client)
         except aiosmtplib.SMTPResponseException as error:
             # A reply that is none has the code -1.
             reply = f"{error.code} {error.message}" if error.code >= 0 else error.message
