@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+import dns.rcode
 import dns.rdatatype
 
 A: Final = 1
@@ -527,6 +528,11 @@ def name_to_text(name: bytes) -> str:
 def type_to_text(rrtype: int) -> str:
     """The type as a zone file spells it; TYPE123 if it has no name (RFC 3597 section 5)."""
     return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rrtype))
+
+
+def rcode_to_text(rcode: int) -> str:
+    """What people call an RCODE, or its number."""
+    return dns.rcode.to_text(dns.rcode.Rcode(rcode))
 
 
 def is_meta_type(rrtype: int) -> bool:

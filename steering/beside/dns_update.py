@@ -4,7 +4,6 @@ One message makes all changes of a zone, or none: each RRset has the prerequisit
 be there (section 2.4.2), so that of two writers the later one is told.
 """
 
-import os
 from collections.abc import Sequence
 
 import dns.asyncquery
@@ -22,6 +21,7 @@ import trio
 
 from steering.beside.update import Change, Rdatas, Update, UpdateError
 from steering.values import PeerText
+from steering.zones.exchange import system_reason
 
 TIMEOUT = 10.0
 """Seconds for one message and its reply."""
@@ -107,7 +107,7 @@ class DnsTarget:
         except (dns.exception.DNSException, ValueError) as error:
             raise UpdateError(str(error) or type(error).__name__) from error
         except OSError as error:
-            raise UpdateError(os.strerror(error.errno) if error.errno else str(error)) from error
+            raise UpdateError(system_reason(error)) from error
 
 
 def _name(wire: bytes) -> dns.name.Name:

@@ -30,6 +30,7 @@ from steering.wire import (
     RRSIG,
     SOA,
     SRV,
+    SVCB,
     A,
     is_below,
     name_to_text,
@@ -412,7 +413,6 @@ def _addresses_text(rdatas: Iterable[bytes]) -> str:
     return ", ".join(sorted(str(ipaddress.ip_address(rdata)) for rdata in rdatas)) or "none"
 
 
-_SVCB: Final = 64
 _NSEC: Final = 47
 _ADDRESS_TYPES: Final = (A, AAAA)
 _AT_DELEGATION: Final = frozenset({NS, DS, RRSIG, _NSEC})
@@ -421,7 +421,7 @@ _TARGETS: Final[Mapping[int, Callable[[bytes], bytes | None]]] = {
     CNAME: bytes.lower,
     MX: lambda rdata: rdata[2:].lower(),
     SRV: lambda rdata: rdata[6:].lower(),
-    _SVCB: RECORDS_BY_TYPE[HTTPS].target,
+    SVCB: RECORDS_BY_TYPE[HTTPS].target,
     HTTPS: RECORDS_BY_TYPE[HTTPS].target,
 }
 """Types whose records name a host: rdata to its name."""

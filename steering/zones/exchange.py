@@ -55,7 +55,7 @@ async def ask_udp(peer: Peer, key: Key | None, request: bytes) -> Message:
                     raise ExchangeError(str(error)) from error
                 return message
     except OSError as error:
-        raise ExchangeError(_reason(error)) from error
+        raise ExchangeError(system_reason(error)) from error
 
 
 @contextlib.asynccontextmanager
@@ -70,10 +70,10 @@ async def open_stream(peer: Peer) -> AsyncIterator[trio.SocketStream]:
                 raise ExchangeError("no connection in time")
             yield trio.SocketStream(client)
     except (trio.BrokenResourceError, OSError) as error:
-        raise ExchangeError(_reason(error) if isinstance(error, OSError) else "the connection broke") from error
+        raise ExchangeError(system_reason(error) if isinstance(error, OSError) else "the connection broke") from error
 
 
-def _reason(error: OSError) -> str:
+def system_reason(error: OSError) -> str:
     """The system's, without what trio puts before it."""
     return os.strerror(error.errno) if error.errno else str(error)
 

@@ -18,9 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
-import dns.rcode
-
-from steering.wire import IN, NOERROR, SOA, is_below, is_meta_type, name_to_text, type_to_text
+from steering.wire import IN, NOERROR, SOA, is_below, is_meta_type, name_to_text, rcode_to_text, type_to_text
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.message import Message, MessageRecord
 from steering.zones.zonefile import MAX_TTL, Record, record_identity
@@ -76,7 +74,7 @@ class Inbound:
     def take_untrusted(self, message: Message) -> None:
         """Go on; raises TransferError."""
         if message.rcode != NOERROR:
-            raise TransferError(f"the server answers {rcode_text(message.rcode)} to the request for a transfer")
+            raise TransferError(f"the server answers {rcode_to_text(message.rcode)} to the request for a transfer")
         for record in message.answers:
             if self.done:
                 raise TransferError("records behind the end of the transfer")
@@ -165,8 +163,3 @@ def apply_changes(records: Iterable[Record], changes: Iterable[tuple[bool, Recor
             gone = f"{name_to_text(record[0])} {type_to_text(record[1])}"
             raise TransferError(f"{gone}: a record goes that is not there")
     return list(kept.values())
-
-
-def rcode_text(rcode: int) -> str:
-    """What people call it."""
-    return dns.rcode.to_text(dns.rcode.Rcode(rcode))

@@ -37,11 +37,7 @@ from steering.zones.catalog import (
 )
 from steering.zones.content import ChangedContent, Defaults, ZoneContent, unpack_records
 from steering.zones.journal import read_serial
-from steering.zones.node import (
-    key_labels,
-    name_of_key,
-    unpack_node,
-)
+from steering.zones.node import key_labels, name_of_key, node_types, unpack_node
 from steering.zones.overlay import Overlay, note_update
 from steering.zones.store import ServedNodes, Store, Version, ZoneWriter
 from steering.zones.timers import decode_timers
@@ -312,7 +308,7 @@ def owner_records(apex: bytes, key: bytes, served: ServedNodes) -> Iterator[Reco
     if replaced is None:
         yield from unpack_records(owner, node)
         return
-    steered = {rrtype for rrtype, _, _ in unpack_node(replaced)}
+    steered = node_types(replaced)
     yield from (record for record in unpack_records(owner, node) if record[1] not in steered)
     yield from unpack_records(owner, replaced)
 

@@ -16,13 +16,12 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
-import dns.rcode
 import trio
 
 from steering.messages import Unheard
 from steering.settings import Zone
 from steering.values import Peer
-from steering.wire import NOERROR, NOTIFY, SOA, name_to_text
+from steering.wire import NOERROR, NOTIFY, SOA, name_to_text, rcode_to_text
 from steering.zones.exchange import ExchangeError, ask_udp, make_identifier
 from steering.zones.message import render_request
 from steering.zones.tsig import Key
@@ -145,7 +144,7 @@ class NotifySender:
             return "no answer"
         except ExchangeError as error:
             return str(error)
-        return None if reply.rcode == NOERROR else dns.rcode.to_text(dns.rcode.Rcode(reply.rcode))
+        return None if reply.rcode == NOERROR else rcode_to_text(reply.rcode)
 
 
 class Target:

@@ -36,11 +36,11 @@ import trio
 from steering.messages import FromSecondaries, Members, SecondaryStatus
 from steering.settings import Settings, Zone
 from steering.values import Peer
-from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text
+from steering.wire import AXFR, IXFR, NOERROR, QUERY, SOA, name_to_text, rcode_to_text
 from steering.zones.catalog import CatalogError, Member, add_members, find_members, goes_on, read_catalog_untrusted
 from steering.zones.content import Defaults
 from steering.zones.exchange import ExchangeError, Reply, make_identifier, open_stream
-from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes, rcode_text
+from steering.zones.inbound import Inbound, Kind, TransferError, apply_changes
 from steering.zones.journal import is_newer, read_serial
 from steering.zones.load import (
     assign_defaults,
@@ -495,7 +495,7 @@ async def _ask_serial(stream: trio.SocketStream, key: Key | None, apex: bytes) -
     message = await reply.receive()
     reply.finish()
     if message.rcode != NOERROR:
-        raise TransferError(f"the server answers {rcode_text(message.rcode)} to the question for the SOA")
+        raise TransferError(f"the server answers {rcode_to_text(message.rcode)} to the question for the SOA")
     if not message.flags & 0x0400:
         raise TransferError("the server is not authoritative for the zone")
     for record in message.answers:
