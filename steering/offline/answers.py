@@ -45,7 +45,7 @@ from steering.problems import did_you_mean
 from steering.records import RECORDS_BY_TYPE
 from steering.settings import Settings
 from steering.trust import make_trust
-from steering.wire import CNAME, TCP_SIZE, is_below, name_to_text, parse_query_untrusted, split_records
+from steering.wire import CNAME, TCP_SIZE, name_to_text, parse_query_untrusted, split_records
 from steering.world import AddressMap, Steering, World, make_world, rules_in_use
 from steering.zones.load import LoadReport, stage_zones
 from steering.zones.store import Store, StoreReader
@@ -253,6 +253,7 @@ class Offline:
         self._zones = zones
         self._health = health
         self._dice = random.Random(seed).random
+        self._elsewhere = {zone.name for zone in settings.zones if zone.primaries and not zone.catalog}
         self._given = GivenPlace()
         self._trusts = make_trust(settings.server.location)
         self._surroundings = Surroundings(lambda part: load_places(settings, part=part))
@@ -283,10 +284,8 @@ class Offline:
         )
 
     def _zone_elsewhere(self, name: dns.name.Name) -> str | None:
-        owner = name.to_digestable()
-        around = [zone for zone in self.settings.zones if is_below(owner, zone.name)]
-        zone = max(around, key=lambda zone: len(zone.name), default=None)
-        return name_to_text(zone.name) if zone is not None and zone.primaries and not zone.catalog else None
+        zone = self._zones.find_zone(name.to_digestable())
+        return name_to_text(zone.apex) if zone is not None and zone.apex in self._elsewhere else None
 
     def ask(self, client: Client, name: str, rrtype: str) -> tuple[dns.message.Message, int | None]:
         """A reply and its ECS scope; raises as `tell`."""
