@@ -37,6 +37,7 @@ async def check(scheme: str, address: str, port: int, monitor: HttpFields, tools
         waiting_for.set("connect")
         async with connected(address, place.port, monitor.source) as (connection, rtt):
             found = Result(True, Reason.OK, rtt=rtt)
+            # Not before: thousands may wait for their connection.
             header = header_of(place, monitor, redirections == 0)
             request = h11.Request(method=monitor.method, target=place.path, headers=header)
             try:

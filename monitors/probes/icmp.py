@@ -44,7 +44,7 @@ async def probe(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
 
 
 async def _probe_often(address: str, monitor: IcmpMonitor, tools: Tools) -> Result:
-    """With several requests."""
+    """With several requests; apart, as thousands of probes with one would hold its variables while they wait."""
     needed = monitor.count - monitor.max_loss
     gap = min(LONGEST_GAP, monitor.timeout / 2 / monitor.count)
     round_trips: list[float] = []
