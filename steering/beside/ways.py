@@ -6,6 +6,7 @@ addresses the texts that stand for them are replaced.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -155,10 +156,10 @@ def render(way: Way, name: str, values: Mapping[str, str]) -> Iterator[tuple[str
     own = {text.example: _fill(text.pattern, values[text.option]) for text in way.texts if text.option in values}
     # At once, the longest first: what has been put in is not replaced again.
     found = re.compile("|".join(re.escape(each) for each in sorted(own, key=len, reverse=True)) or r"(?!)")
+    put_in = partial(found.sub, lambda match: own[match[0]])
     folder = next(each for each in EXAMPLES if each.is_dir()) / name
     for file in way.files:
-        content = (folder / file).read_text("utf-8")
-        yield found.sub(lambda match: own[match[0]], file), found.sub(lambda match: own[match[0]], content)
+        yield put_in(file), put_in((folder / file).read_text("utf-8"))
 
 
 def options_of(way: Way) -> list[str]:

@@ -22,8 +22,7 @@ from steering.beside.powerdns_remote import (
 from steering.settings_file import parse_settings
 from steering.wire import OWNER, render_record
 from steering.world import World
-from steering.zones.store import Store
-from tests.steering.support import FIRST, SERVER, load_world, name
+from tests.steering.support import FIRST, SERVER, load_world, name, opened_store
 
 SETTINGS = """
 [[zone]]
@@ -88,16 +87,15 @@ target 60 A 192.0.2.8
 @contextmanager
 def world_of(folder: Path, zone: str = ZONE, *, expired: bool = False) -> Iterator[World]:
     (folder / "com.zone").write_text(zone)
-    store = Store(folder / "zones", write=True)
-    world = load_world(parse_settings(SERVER + SETTINGS, folder / "waypost.toml"), store)
-    if expired:
-        store.note_timers(name("example.com."), b"", expired=True)
-    world.zones.begin()
-    try:
-        yield world
-    finally:
-        world.zones.end()
-        store.close()
+    with opened_store(folder / "zones") as store:
+        world = load_world(parse_settings(SERVER + SETTINGS, folder / "waypost.toml"), store)
+        if expired:
+            store.note_timers(name("example.com."), b"", expired=True)
+        world.zones.begin()
+        try:
+            yield world
+        finally:
+            world.zones.end()
 
 
 @pytest.fixture(scope="module")
@@ -275,13 +273,12 @@ def test_all_zones_are_never_false_and_there_is_no_metadata_whatever_it_is_asked
 
 
 def test_without_zones_all_zones_are_an_empty_list(tmp_path: Path) -> None:
-    store = Store(tmp_path / "zones", write=True)
-    empty = load_world(parse_settings(SERVER, tmp_path / "waypost.toml"), store)
-    empty.zones.begin()
-    assert ask(empty, "getAllDomains", include_disabled=True) == []
-    assert look_up(empty, "example.com.") == []
-    empty.zones.end()
-    store.close()
+    with opened_store(tmp_path / "zones") as store:
+        empty = load_world(parse_settings(SERVER, tmp_path / "waypost.toml"), store)
+        empty.zones.begin()
+        assert ask(empty, "getAllDomains", include_disabled=True) == []
+        assert look_up(empty, "example.com.") == []
+        empty.zones.end()
 
 
 texts = st.text(max_size=20) | st.sampled_from(["www.example.com.", "9.9.9.9", "9.9.9.9/32", "::/0", "ANY", "."])
