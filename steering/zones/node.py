@@ -82,7 +82,7 @@ def node_types(value: bytes) -> set[int]:
 
 def split_node(value: bytes, without: int) -> list[bytes]:
     """The records of a value of the store but those of one type, each without its owner."""
-    parts = []
+    parts = []  # not by `unpack_node`: most of a transfer's time goes by here
     position = _HEADER_SIZE
     while position < len(value):
         rrtype, count, length = _ENTRY.unpack_from(value, position)

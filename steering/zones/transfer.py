@@ -151,7 +151,7 @@ def _cut_zone(served: ServedNodes, start: int) -> Iterator[Part]:
             continue
         owner = name_of_key(key, OWNER)
         pointer = owner if not key else (0xC000 | start + len(part)).to_bytes(2, "big")
-        if len(part) + len(owner) + len(node) <= PART_SIZE:
+        if len(part) + len(owner) + len(node) <= PART_SIZE:  # nearly always
             part += owner + pointer.join(records)
             count += len(records)
             continue
