@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.steering.running import eventually, list_living
+
 PACKAGES = {
     "dnsdist": "dnsdist",
     "gdnsd": "gdnsd",
@@ -83,6 +85,8 @@ def started(command: Sequence[str | Path], folder: Path) -> Iterator[Server]:
                 os.killpg(process.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
+        # Its children are killed with it, and are gone a moment later.
+        eventually(lambda: not list_living(process.pid), f"processes of {command[0]} do not end")
 
 
 def run_pdnsutil(folder: Path, *words: str) -> None:

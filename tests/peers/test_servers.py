@@ -1,5 +1,6 @@
 """The peers start, and nothing of them stays."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.peers.programs import need_program
 from tests.peers.servers import expand, running_peer
-from tests.steering.running import list_processes
+from tests.steering.running import list_living, list_processes, parent_of
 
 
 @pytest.mark.parametrize("name", ["nsd", "knotd", "named"])
@@ -16,10 +17,11 @@ def test_every_process_ends(name: str, tmp_path: Path) -> None:
     before = {process for process, _, _ in list_processes()}
     with suppress(KeyboardInterrupt), running_peer(name, tmp_path):
         started = {(process, session) for process, session, _ in list_processes() if process not in before}
-        sessions = {session for process, session in started if _program_of(process) == program}
+        ours = {(process, session) for process, session in started if parent_of(session) == os.getpid()}
+        sessions = {session for process, session in ours if _program_of(process) == program}
         assert sessions
         raise KeyboardInterrupt
-    assert not [state for _, session, state in list_processes() if session in sessions and state != "Z"]
+    assert not [process for session in sessions for process in list_living(session)]
 
 
 def test_a_server_that_does_not_start_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

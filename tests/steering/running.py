@@ -146,7 +146,7 @@ class Waypost:
 
     def processes(self) -> list[int]:
         """Every process of the program's session that has not ended."""
-        return [process for process, session, state in list_processes() if session == self.process.pid and state != "Z"]
+        return list_living(self.process.pid)
 
     def ask(
         self, name: str = "www.example.com", rrtype: str = "A", *, tcp: bool = False, subnet: str = ""
@@ -252,6 +252,18 @@ def list_processes() -> list[tuple[int, int, str]]:
             fields = path.read_text().rpartition(")")[2].split()
             found.append((int(path.parent.name), int(fields[3]), fields[0]))
     return found
+
+
+def parent_of(process: int) -> int | None:
+    """The process that it is a child of; None if it is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return None
+
+
+def list_living(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    return [process for process, of, state in list_processes() if of == session and state != "Z"]
 
 
 def eventually(

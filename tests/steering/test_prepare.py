@@ -28,7 +28,7 @@ from steering.settings import Settings
 from steering.settings_file import parse_settings
 from steering.zones.store import Store, ZoneTable
 from tests.geodata.mmdb import write_networks
-from tests.steering.running import DEADLINE, environment, eventually, list_processes, web_settings, zone_text
+from tests.steering.running import DEADLINE, environment, eventually, list_processes, parent_of, web_settings, zone_text
 
 NETWORKS = """
 country_pools = { FR = ["sorry"] }
@@ -278,10 +278,9 @@ def children() -> list[int]:
     found = []
     for process, _, state in list_processes():
         try:
-            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
             command = Path(f"/proc/{process}/cmdline").read_bytes()
         except OSError:
             continue
-        if parent == os.getpid() and state != "Z" and b"steering.prepare" in command:
+        if parent_of(process) == os.getpid() and state != "Z" and b"steering.prepare" in command:
             found.append(process)
     return found
